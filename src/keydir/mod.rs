@@ -1,0 +1,3 @@
+//! The index in memory: which record is the newest for each key, with no key held.
+
+pub mod location;

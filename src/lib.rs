@@ -1,0 +1,12 @@
+//! An embeddable Bitcask key-value store.
+//!
+//! The engine behind `bitcask.h`; see the README for what it is and `docs/` for its design and file format.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+pub mod error;
+pub mod io;
+pub mod keydir;
+pub mod sync;
+
+pub use error::{Error, Result};
