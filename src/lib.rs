@@ -5,8 +5,11 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod error;
+pub mod format;
 pub mod io;
 pub mod keydir;
+pub mod options;
+pub mod stats;
 pub mod sync;
 
 pub use error::{Error, Result};

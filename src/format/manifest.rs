@@ -1,0 +1,440 @@
+//! The manifest: which segments are alive, and in which order.
+//!
+//! JSON that a person can read, one segment a line, then a last line with the checksum of all before it.
+//! Only a valid manifest says what is alive (rule M2). 64-bit ids and versions are strings, because many
+//! JSON readers round large numbers.
+
+use super::coding::{Id128, crc32c};
+use super::names::NUMBER_END;
+use serde_json::{Map, Value};
+use std::collections::HashSet;
+use std::fmt::Write;
+
+/// The format this library writes, and the newest it reads.
+pub const FORMAT: u64 = 1;
+
+const CRC_LABEL: &str = "crc32c ";
+const CRC_LINE_LEN: usize = CRC_LABEL.len() + 8 + 1;
+
+/// The state of a store, replaced as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manifest {
+    /// The database's id, the same for good.
+    pub database: Id128,
+    /// The id of this run of history; a new one whenever records were discarded.
+    pub history: Id128,
+    /// The secret under which keys are digested.
+    pub hash_secret: [u8; 16],
+    /// How many times the store was opened for writing.
+    pub generation: u64,
+    /// The number of the next file; numbers are never used twice.
+    pub next_number: u64,
+    /// A floor for versions.
+    pub last_version: u64,
+    /// The highest version of a tombstone that a merge dropped.
+    pub highest_dropped_tombstone: u64,
+    /// What a clean close left; gone as soon as a writer opens.
+    pub clean_close: Option<CleanClose>,
+    /// The live segments, oldest first; the unsealed ones are at the end.
+    pub segments: Vec<SegmentEntry>,
+}
+
+/// The end of the log at a clean close: a shorter log is corruption, not a torn tail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CleanClose {
+    /// The active segment's number.
+    pub active: u64,
+    /// Its length in bytes.
+    pub len: u64,
+    /// The version of the newest record.
+    pub last_version: u64,
+}
+
+/// One live segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentEntry {
+    /// The number in its name.
+    pub number: u64,
+    /// Its uid.
+    pub uid: u64,
+    /// The sorted run it belongs to, when a merge wrote it.
+    pub run: Option<u64>,
+    /// Whether it is complete.
+    pub state: SegmentState,
+}
+
+/// How far a segment's life has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SegmentState {
+    /// Complete, synced, immutable.
+    Sealed(Sealed),
+    /// Being appended to, or prepared to be. Bytes below `durable` were proven durable before the writer
+    /// that goes on with it opened the store.
+    Unsealed {
+        /// A floor for the watermark, in bytes; 0 when nothing is proven.
+        durable: u64,
+    },
+}
+
+/// What is known of a sealed segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Sealed {
+    /// Its final length in bytes; what a file holds past it is no part of the segment.
+    pub len: u64,
+    /// The highest version in it.
+    pub highest_version: u64,
+    /// Records in it, tombstones included, internal ones not.
+    pub records: u64,
+    /// Tombstones in it.
+    pub tombstones: u64,
+}
+
+/// Why a manifest was not accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ManifestError {
+    /// The bytes are not what was written; the text says what is wrong.
+    Damaged(String),
+    /// Written by a newer library; the text says what was found.
+    Newer(String),
+}
+
+impl Manifest {
+    /// The file's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = String::with_capacity(512 + 160 * self.segments.len());
+        let secret = Id128(self.hash_secret);
+        let _ = write!(
+            out,
+            "{{\n  \"format\": {FORMAT},\n  \"features\": [],\n  \"database_id\": \"{}\",\n  \
+             \"history_id\": \"{}\",\n  \"hash_secret\": \"{secret}\",\n  \"generation\": {},\n  \
+             \"next_number\": {},\n  \"last_version\": \"{}\",\n  \"highest_dropped_tombstone\": \"{}\",\n",
+            self.database,
+            self.history,
+            self.generation,
+            self.next_number,
+            self.last_version,
+            self.highest_dropped_tombstone,
+        );
+        if let Some(close) = &self.clean_close {
+            let _ = writeln!(
+                out,
+                "  \"clean_close\": {{\"active\": {}, \"len\": {}, \"last_version\": \"{}\"}},",
+                close.active, close.len, close.last_version
+            );
+        }
+        out.push_str("  \"segments\": [");
+        for (at, entry) in self.segments.iter().enumerate() {
+            out.push_str(if at == 0 { "\n" } else { ",\n" });
+            entry.encode(&mut out);
+        }
+        out.push_str(if self.segments.is_empty() { "]\n}\n" } else { "\n  ]\n}\n" });
+        let crc = crc32c(out.as_bytes());
+        let _ = writeln!(out, "{CRC_LABEL}{crc:08x}");
+        out.into_bytes()
+    }
+
+    /// Reads a manifest file.
+    pub fn decode(bytes: &[u8]) -> Result<Manifest, ManifestError> {
+        let body = checked_body(bytes)?;
+        let value: Value = serde_json::from_slice(body).map_err(|err| damaged(format!("no JSON: {err}")))?;
+        let mut fields = Fields::of("manifest", value)?;
+        let format = fields.number("format")?;
+        if format != FORMAT {
+            return Err(ManifestError::Newer(format!(
+                "the store's format is {format}, this library reads format {FORMAT}"
+            )));
+        }
+        let features = fields.array("features")?;
+        if !features.is_empty() {
+            return Err(ManifestError::Newer(format!(
+                "the store uses features {}, which this library does not know",
+                Value::Array(features)
+            )));
+        }
+        let clean_close = match fields.optional("clean_close") {
+            None => None,
+            Some(value) => {
+                let mut close = Fields::of("clean_close", value)?;
+                let read = CleanClose {
+                    active: close.number("active")?,
+                    len: close.number("len")?,
+                    last_version: close.decimal("last_version")?,
+                };
+                close.finish()?;
+                Some(read)
+            }
+        };
+        let manifest = Manifest {
+            database: fields.id("database_id")?,
+            history: fields.id("history_id")?,
+            hash_secret: fields.id("hash_secret")?.0,
+            generation: fields.number("generation")?,
+            next_number: fields.number("next_number")?,
+            last_version: fields.decimal("last_version")?,
+            highest_dropped_tombstone: fields.decimal("highest_dropped_tombstone")?,
+            clean_close,
+            segments: fields
+                .array("segments")?
+                .into_iter()
+                .map(SegmentEntry::decode)
+                .collect::<Result<_, _>>()?,
+        };
+        fields.finish()?;
+        manifest.check()?;
+        Ok(manifest)
+    }
+
+    /// What must hold between the fields.
+    fn check(&self) -> Result<(), ManifestError> {
+        let mut numbers = HashSet::with_capacity(self.segments.len());
+        let mut uids = HashSet::with_capacity(self.segments.len());
+        let mut unsealed_seen = false;
+        for entry in &self.segments {
+            let number = entry.number;
+            if number == 0 || number >= self.next_number || !numbers.insert(number) {
+                return Err(damaged(format!("segment number {number} is used twice or out of range")));
+            }
+            if entry.uid == 0 || !uids.insert(entry.uid) {
+                return Err(damaged(format!("the uid of segment {number} is 0 or another's")));
+            }
+            match entry.state {
+                SegmentState::Unsealed { .. } => unsealed_seen = true,
+                SegmentState::Sealed(_) if unsealed_seen => {
+                    return Err(damaged(format!("sealed segment {number} comes after an unsealed one")));
+                }
+                SegmentState::Sealed(_) => {}
+            }
+        }
+        if self.next_number > NUMBER_END {
+            return Err(damaged(format!("next_number {} is past the last file name", self.next_number)));
+        }
+        let closed_in = self.clean_close.map(|close| close.active);
+        let listed = |number| {
+            self.segments
+                .iter()
+                .any(|entry| entry.number == number && matches!(entry.state, SegmentState::Unsealed { .. }))
+        };
+        match closed_in {
+            Some(number) if !listed(number) => {
+                Err(damaged(format!("clean_close names segment {number}, which is not an unsealed one")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl SegmentEntry {
+    fn encode(&self, out: &mut String) {
+        let _ = write!(out, "    {{\"number\": {}, \"uid\": \"{:016x}\", ", self.number, self.uid);
+        if let Some(run) = self.run {
+            let _ = write!(out, "\"run\": {run}, ");
+        }
+        let _ = match self.state {
+            SegmentState::Sealed(sealed) => write!(
+                out,
+                "\"state\": \"sealed\", \"len\": {}, \"highest_version\": \"{}\", \"records\": {}, \
+                 \"tombstones\": {}}}",
+                sealed.len, sealed.highest_version, sealed.records, sealed.tombstones
+            ),
+            SegmentState::Unsealed { durable } => {
+                write!(out, "\"state\": \"unsealed\", \"durable\": {durable}}}")
+            }
+        };
+    }
+
+    fn decode(value: Value) -> Result<Self, ManifestError> {
+        let mut fields = Fields::of("a segment", value)?;
+        let entry = SegmentEntry {
+            number: fields.number("number")?,
+            uid: fields.hex("uid")?,
+            run: fields.optional_number("run")?,
+            state: match fields.text("state")?.as_str() {
+                "sealed" => SegmentState::Sealed(Sealed {
+                    len: fields.number("len")?,
+                    highest_version: fields.decimal("highest_version")?,
+                    records: fields.number("records")?,
+                    tombstones: fields.number("tombstones")?,
+                }),
+                "unsealed" => SegmentState::Unsealed { durable: fields.number("durable")? },
+                other => return Err(ManifestError::Newer(format!("a segment's state is {other:?}"))),
+            },
+        };
+        fields.finish()?;
+        Ok(entry)
+    }
+}
+
+fn damaged(what: String) -> ManifestError {
+    ManifestError::Damaged(what)
+}
+
+fn checked_body(bytes: &[u8]) -> Result<&[u8], ManifestError> {
+    let wrong = |what: &str| damaged(what.to_string());
+    let (body, line) = bytes
+        .split_at_checked(bytes.len().wrapping_sub(CRC_LINE_LEN))
+        .ok_or_else(|| wrong("it is too short to hold a checksum"))?;
+    let stated = std::str::from_utf8(line)
+        .ok()
+        .and_then(|line| line.strip_prefix(CRC_LABEL)?.strip_suffix('\n'))
+        .filter(|digits| digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)))
+        .and_then(|digits| u32::from_str_radix(digits, 16).ok())
+        .ok_or_else(|| wrong("its last line is not a checksum"))?;
+    let found = crc32c(body);
+    if found != stated {
+        return Err(damaged(format!("its checksum is {found:08x}, its last line states {stated:08x}")));
+    }
+    Ok(body)
+}
+
+/// The members of an object, taken out one by one; what is left over comes from a newer library.
+struct Fields {
+    of: &'static str,
+    members: Map<String, Value>,
+}
+
+impl Fields {
+    fn of(of: &'static str, value: Value) -> Result<Self, ManifestError> {
+        match value {
+            Value::Object(members) => Ok(Fields { of, members }),
+            _ => Err(damaged(format!("{of} is not an object"))),
+        }
+    }
+
+    fn optional(&mut self, name: &str) -> Option<Value> {
+        self.members.remove(name)
+    }
+
+    fn take<T>(&mut self, name: &str, read: impl FnOnce(&Value) -> Option<T>) -> Result<T, ManifestError> {
+        let value = self.optional(name).ok_or_else(|| damaged(format!("{} lacks {name:?}", self.of)))?;
+        read(&value).ok_or_else(|| damaged(format!("{name:?} of {} is {value}", self.of)))
+    }
+
+    fn number(&mut self, name: &str) -> Result<u64, ManifestError> {
+        self.take(name, Value::as_u64)
+    }
+
+    fn optional_number(&mut self, name: &str) -> Result<Option<u64>, ManifestError> {
+        if self.members.contains_key(name) { self.number(name).map(Some) } else { Ok(None) }
+    }
+
+    fn text(&mut self, name: &str) -> Result<String, ManifestError> {
+        self.take(name, |value| value.as_str().map(str::to_string))
+    }
+
+    fn decimal(&mut self, name: &str) -> Result<u64, ManifestError> {
+        self.take(name, |value| {
+            value.as_str().filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()
+        })
+    }
+
+    fn hex(&mut self, name: &str) -> Result<u64, ManifestError> {
+        self.take(name, |value| {
+            let strict = |text: &&str| text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit());
+            value.as_str().filter(strict).and_then(|text| u64::from_str_radix(text, 16).ok())
+        })
+    }
+
+    fn id(&mut self, name: &str) -> Result<Id128, ManifestError> {
+        self.take(name, |value| value.as_str().and_then(Id128::parse))
+    }
+
+    fn array(&mut self, name: &str) -> Result<Vec<Value>, ManifestError> {
+        self.take(name, |value| value.as_array().cloned())
+    }
+
+    fn finish(self) -> Result<(), ManifestError> {
+        match self.members.keys().next() {
+            None => Ok(()),
+            Some(name) => Err(ManifestError::Newer(format!("{} has an unknown field {name:?}", self.of))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Manifest {
+        let sealed = Sealed { len: 4096, highest_version: u64::MAX, records: 12, tombstones: 1 };
+        Manifest {
+            database: Id128([1; 16]),
+            history: Id128([2; 16]),
+            hash_secret: [3; 16],
+            generation: 4,
+            next_number: 9,
+            last_version: 1 << 60,
+            highest_dropped_tombstone: 5,
+            clean_close: Some(CleanClose { active: 8, len: 640, last_version: 1 << 60 }),
+            segments: vec![
+                SegmentEntry { number: 7, uid: u64::MAX, run: Some(3), state: SegmentState::Sealed(sealed) },
+                SegmentEntry { number: 8, uid: 2, run: None, state: SegmentState::Unsealed { durable: 72 } },
+            ],
+        }
+    }
+
+    fn resealed(text: &str) -> Vec<u8> {
+        format!("{text}{CRC_LABEL}{:08x}\n", crc32c(text.as_bytes())).into_bytes()
+    }
+
+    fn body(manifest: &Manifest) -> String {
+        let bytes = manifest.encode();
+        String::from_utf8_lossy(&bytes[..bytes.len() - CRC_LINE_LEN]).into_owned()
+    }
+
+    #[test]
+    fn a_manifest_is_read_as_it_is_written() {
+        let mut manifest = sample();
+        assert_eq!(Manifest::decode(&manifest.encode()), Ok(manifest.clone()));
+        manifest.clean_close = None;
+        manifest.segments.clear();
+        assert_eq!(Manifest::decode(&manifest.encode()), Ok(manifest));
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_damage() {
+        let whole = sample().encode();
+        for bit in 0..whole.len() * 8 {
+            let mut bytes = whole.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert!(matches!(Manifest::decode(&bytes), Err(ManifestError::Damaged(_))), "bit {bit}");
+        }
+        for len in 0..whole.len() {
+            assert!(matches!(Manifest::decode(&whole[..len]), Err(ManifestError::Damaged(_))), "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn what_a_newer_library_wrote_is_told_from_damage() {
+        let body = body(&sample());
+        for (old, new) in [
+            ("\"format\": 1", "\"format\": 2"),
+            ("\"features\": []", "\"features\": [\"zstd\"]"),
+            ("\"generation\": 4,", "\"generation\": 4, \"replica\": true,"),
+            ("\"unsealed\"", "\"frozen\""),
+        ] {
+            assert!(body.contains(old));
+            let bytes = resealed(&body.replace(old, new));
+            assert!(matches!(Manifest::decode(&bytes), Err(ManifestError::Newer(_))), "{new}");
+        }
+    }
+
+    #[test]
+    fn contradictions_are_damage() {
+        let body = body(&sample());
+        for (old, new) in [
+            ("\"number\": 7", "\"number\": 8"),
+            ("\"number\": 7", "\"number\": 9"),
+            ("\"number\": 7", "\"number\": 0"),
+            ("\"number\": 7", "\"number\": -1"),
+            ("\"uid\": \"ffffffffffffffff\"", "\"uid\": \"0000000000000002\""),
+            ("\"active\": 8", "\"active\": 7"),
+            ("\"next_number\": 9", "\"next_number\": 9000000000000"),
+            ("\"last_version\": \"", "\"last_version\": \"+"),
+            ("\"history_id\"", "\"history\""),
+        ] {
+            assert!(body.contains(old), "{old}");
+            let bytes = resealed(&body.replacen(old, new, 1));
+            assert!(matches!(Manifest::decode(&bytes), Err(ManifestError::Damaged(_))), "{new}");
+        }
+    }
+}
