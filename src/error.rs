@@ -67,11 +67,11 @@ pub enum Error {
     },
     /// A key, value, batch or document is over its limit.
     TooLarge {
-        /// What is too large: `"key"`, `"value"`, `"batch"`.
+        /// What is too large: `"key"`, `"value"`, `"batch"`, `"document"`, `"nesting"`.
         what: &'static str,
-        /// Its size in bytes.
+        /// Its size in bytes; of a nesting, the first level refused.
         size: u64,
-        /// The largest size accepted, in bytes.
+        /// The largest size accepted, in bytes; of a nesting, in levels.
         limit: u64,
     },
     /// The bytes are not a JSON document that the call accepts.
@@ -133,6 +133,9 @@ impl fmt::Display for Error {
             }
             Error::Poisoned { reason } => {
                 write!(f, "writes stopped after a failure ({reason}); close and reopen the store")
+            }
+            Error::TooLarge { what: "nesting", limit, .. } => {
+                write!(f, "arrays and objects are nested deeper than {limit}")
             }
             Error::TooLarge { what, size, limit } => {
                 write!(f, "the {what} is {size} bytes, the limit is {limit}")

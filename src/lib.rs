@@ -2,13 +2,15 @@
 //!
 //! The engine behind `bitcask.h`; see the README for what it is and `docs/` for its design and file format.
 
-#![cfg_attr(docsrs, feature(doc_cfg))]
-
+pub mod engine;
 pub mod error;
+pub mod features;
 pub mod format;
 pub mod io;
+mod json_text;
 pub mod keydir;
 pub mod options;
+pub mod segment;
 pub mod stats;
 pub mod sync;
 

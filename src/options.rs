@@ -1,4 +1,25 @@
-//! What can be chosen when a store is opened.
+//! What can be chosen when a store is opened, and how it is written in JSON.
+//!
+//! One table holds every option's name and reader. A value is read from its own text, so that a refusal can quote
+//! what was given and no number is rounded on the way. Whether options go together is the engine's to judge.
+
+use crate::json_text::{self, Walker};
+use crate::{Error, Result};
+use std::ops::RangeInclusive;
+
+/// The smallest `max_segment_bytes`.
+pub const MIN_SEGMENT_BYTES: u64 = 64 << 10;
+/// The largest `max_segment_bytes`.
+pub const MAX_SEGMENT_BYTES: u64 = 8 << 30;
+/// The largest `expected_keys`.
+pub const MAX_EXPECTED_KEYS: u64 = 1 << 36;
+/// The longest `interval_ms` of `sync`: an hour.
+pub const MAX_INTERVAL_MS: u64 = 3_600_000;
+
+const OWNER_READ_WRITE: u32 = 0o600;
+const ALL_READ_WRITE: u32 = 0o666;
+/// How much of what was given a refusal quotes, in characters.
+const QUOTED_CHARS: usize = 60;
 
 /// When writes become durable against power loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,3 +92,188 @@ impl Default for Options {
         }
     }
 }
+
+impl Options {
+    /// Reads options from a JSON object; what it does not name keeps its default, and `""` names nothing.
+    ///
+    /// | key | value |
+    /// |---|---|
+    /// | `create`, `read_only`, `checkpoint` | `true` or `false` |
+    /// | `sync` | `"none"`, `"always"` or `{"interval_ms": n}`, n from 1 to [`MAX_INTERVAL_MS`] |
+    /// | `io` | `"auto"`, `"mmap"` or `"pread"` |
+    /// | `max_segment_bytes` | from [`MIN_SEGMENT_BYTES`] to [`MAX_SEGMENT_BYTES`] |
+    /// | `expected_keys` | up to [`MAX_EXPECTED_KEYS`] |
+    /// | `file_mode` | octal, `"0600"` to `"0666"`: read and write bits alone, the owner's both set |
+    /// | `merge` | `"auto"`, `"manual"` or `"off"` |
+    ///
+    /// Numbers are written in digits alone: `1e6` and `65536.0` are refused.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](Error::Invalid) names the key, what was given and what is accepted: for an unknown key, one given
+    /// twice, a wrong type, a value out of range, and for text that is no JSON object.
+    ///
+    /// ```
+    /// let options = bitcask::options::Options::from_json(r#"{"sync": {"interval_ms": 50}}"#)?;
+    /// assert_eq!(options.sync, bitcask::options::SyncMode::IntervalMs(50));
+    /// # Ok::<(), bitcask::Error>(())
+    /// ```
+    pub fn from_json(json: &str) -> Result<Options> {
+        let mut options = Options::default();
+        if json.is_empty() {
+            return Ok(options);
+        }
+        let mut walker =
+            json_text::check(json.as_bytes()).map_err(|e| Error::Invalid(format!("options: {e}")))?;
+        if walker.peek() != b'{' {
+            let given = quoted(&walker.text()[walker.skip_value()]);
+            return Err(Error::Invalid(format!("options: given {given}; accepted: a JSON object")));
+        }
+        let mut seen = [false; READERS.len()];
+        walker.open();
+        while let Some(name) = walker.next_member() {
+            let given = Given { key: name.text, text: value_text(&mut walker) };
+            let named = READERS.iter().position(|(key, _)| key.as_bytes() == &*name.decoded());
+            let index = named.ok_or_else(|| unknown(name.text))?;
+            if std::mem::replace(&mut seen[index], true) {
+                return Err(given.refused("once"));
+            }
+            READERS[index].1(&mut options, &given)?;
+        }
+        Ok(options)
+    }
+}
+
+type Reader = fn(&mut Options, &Given<'_>) -> Result<()>;
+
+const READERS: [(&str, Reader); 9] = [
+    ("create", |options, given| given.boolean().map(|create| options.create = create)),
+    ("read_only", |options, given| given.boolean().map(|read_only| options.read_only = read_only)),
+    ("sync", |options, given| given.sync().map(|sync| options.sync = sync)),
+    ("io", |options, given| {
+        let modes = [("auto", IoMode::Auto), ("mmap", IoMode::Mmap), ("pread", IoMode::Pread)];
+        given.one_of(&modes).map(|io| options.io = io)
+    }),
+    ("max_segment_bytes", |options, given| {
+        given.integer(MIN_SEGMENT_BYTES..=MAX_SEGMENT_BYTES).map(|bytes| options.max_segment_bytes = bytes)
+    }),
+    ("expected_keys", |options, given| {
+        given.integer(0..=MAX_EXPECTED_KEYS).map(|keys| options.expected_keys = keys)
+    }),
+    ("file_mode", |options, given| given.file_mode().map(|mode| options.file_mode = mode)),
+    ("checkpoint", |options, given| given.boolean().map(|checkpoint| options.checkpoint = checkpoint)),
+    ("merge", |options, given| {
+        let modes = [("auto", MergeMode::Auto), ("manual", MergeMode::Manual), ("off", MergeMode::Off)];
+        given.one_of(&modes).map(|merge| options.merge = merge)
+    }),
+];
+
+/// An option's value as it was written.
+struct Given<'j> {
+    /// As written, quotes included.
+    key: &'j str,
+    text: &'j str,
+}
+
+impl Given<'_> {
+    fn refused(&self, accepted: &str) -> Error {
+        let (key, text) = (quoted(self.key), quoted(self.text));
+        Error::Invalid(format!("option {key}: given {text}; accepted: {accepted}"))
+    }
+
+    fn boolean(&self) -> Result<bool> {
+        self.text.parse().map_err(|_| self.refused("true or false"))
+    }
+
+    fn integer(&self, range: RangeInclusive<u64>) -> Result<u64> {
+        let integer = self.text.parse().ok().filter(|n| range.contains(n));
+        integer.ok_or_else(|| {
+            self.refused(&format!("an integer from {} to {}, in digits alone", range.start(), range.end()))
+        })
+    }
+
+    fn string(&self) -> Option<String> {
+        serde_json::from_str(self.text).ok()
+    }
+
+    fn one_of<T: Copy>(&self, choices: &[(&str, T)]) -> Result<T> {
+        let string = self.string();
+        let chosen = choices.iter().find(|(name, _)| string.as_deref() == Some(name));
+        chosen.map(|(_, choice)| *choice).ok_or_else(|| {
+            let names: Vec<_> = choices.iter().map(|(name, _)| format!("{name:?}")).collect();
+            self.refused(&names.join(" or "))
+        })
+    }
+
+    fn file_mode(&self) -> Result<u32> {
+        let string = self.string().filter(|s| s.len() == 4 && s.starts_with('0'));
+        let mode = string.and_then(|s| u32::from_str_radix(&s, 8).ok());
+        mode.filter(|m| m & !ALL_READ_WRITE == 0 && m & OWNER_READ_WRITE == OWNER_READ_WRITE).ok_or_else(
+            || {
+                self.refused(
+                    "an octal string \"0600\" to \"0666\" of read and write bits, the owner's both set",
+                )
+            },
+        )
+    }
+
+    fn sync(&self) -> Result<SyncMode> {
+        if !self.text.starts_with('{') {
+            return self
+                .one_of(&[("none", SyncMode::None), ("always", SyncMode::Always)])
+                .map_err(|_| self.no_sync());
+        }
+        let mut walker = json_text::check(self.text.as_bytes())?;
+        walker.open();
+        let name = walker.next_member().filter(|name| *name.decoded() == *b"interval_ms");
+        let name = name.ok_or_else(|| self.no_sync())?;
+        let interval = Given { key: name.text, text: value_text(&mut walker) };
+        if walker.next_member().is_some() {
+            return Err(self.no_sync());
+        }
+        interval.integer(1..=MAX_INTERVAL_MS).map(SyncMode::IntervalMs).map_err(|_| self.no_sync())
+    }
+
+    fn no_sync(&self) -> Error {
+        let interval = format!("{{\"interval_ms\": n}} with an integer n from 1 to {MAX_INTERVAL_MS}");
+        self.refused(&format!("\"none\" or \"always\" or {interval}"))
+    }
+}
+
+fn value_text<'j>(walker: &mut Walker<'j>) -> &'j str {
+    &walker.text()[walker.skip_value()]
+}
+
+fn unknown(key: &str) -> Error {
+    let bare = key.trim_matches('"').to_ascii_lowercase();
+    let near = READERS.iter().find(|(name, _)| one_edit_apart(name.as_bytes(), bare.as_bytes()));
+    let hint = near.map(|(name, _)| format!(" (did you mean {name:?}?)")).unwrap_or_default();
+    let names: Vec<_> = READERS.iter().map(|(name, _)| *name).collect();
+    Error::Invalid(format!("option {} is unknown{hint}; accepted: {}", quoted(key), names.join(", ")))
+}
+
+/// Whether one byte more, less or other, or two neighbours swapped makes `a` of `b`.
+fn one_edit_apart(a: &[u8], b: &[u8]) -> bool {
+    let same = a.iter().zip(b).take_while(|(x, y)| x == y).count();
+    let (a, b) = (&a[same..], &b[same..]);
+    match (a, b) {
+        ([], []) => true,
+        ([_, a @ ..], _) if a == b => true,
+        (_, [_, b @ ..]) if a == b => true,
+        ([_, a @ ..], [_, b @ ..]) if a == b => true,
+        ([w, x, a @ ..], [y, z, b @ ..]) => (w, x, a) == (z, y, b),
+        _ => false,
+    }
+}
+
+/// `text`, cut where it would make a message too long.
+fn quoted(text: &str) -> String {
+    match text.char_indices().nth(QUOTED_CHARS) {
+        Some((cut, _)) => format!("{}...", &text[..cut]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+#[path = "options_tests.rs"]
+mod tests;

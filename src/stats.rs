@@ -1,4 +1,7 @@
-//! What a store can tell of itself.
+//! What a store can tell of itself, and its form in JSON.
+//!
+//! [`Stats::fields`] is the one table of names: the JSON report and the lookup of single numbers both read it, and
+//! a field that it forgets does not compile. Counting is left to the engine.
 
 /// A picture of a store at one moment. Byte counts of live and dead records are right within a few percent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,4 +50,188 @@ pub struct Stats {
     pub poisoned: Option<String>,
     /// The last failure of background work.
     pub last_background_error: Option<String>,
+}
+
+/// A field as it is reported.
+enum Field<'s> {
+    Number(u64),
+    /// A number that a reader of JSON would round: written as a decimal string.
+    Version(u64),
+    Text(Option<&'s str>),
+    /// A reason, when there is one: as a number, whether there is.
+    Condition(Option<&'s str>),
+}
+
+impl Stats {
+    /// One flat JSON object, members in the order of the fields. Numbers are numbers, `last_version` is a decimal
+    /// string, and what does not apply is null.
+    pub fn to_json(&self) -> String {
+        let members = self.fields().map(|(name, field)| {
+            let value = match field {
+                Field::Number(n) => n.to_string(),
+                Field::Version(n) => format!("\"{n}\""),
+                Field::Text(text) | Field::Condition(text) => serde_json::Value::from(text).to_string(),
+            };
+            format!("\"{name}\":{value}")
+        });
+        format!("{{{}}}", members.join(","))
+    }
+
+    /// The number that `name` has in the JSON report; `degraded` and `poisoned` are 1 when they have a reason, else
+    /// 0. `None` for a name that is unknown or stands for text.
+    pub fn number(&self, name: &str) -> Option<u64> {
+        let (_, field) = self.fields().into_iter().find(|(field, _)| *field == name)?;
+        match field {
+            Field::Number(n) | Field::Version(n) => Some(n),
+            Field::Condition(reason) => Some(u64::from(reason.is_some())),
+            Field::Text(_) => None,
+        }
+    }
+
+    fn fields(&self) -> [(&'static str, Field<'_>); 22] {
+        use Field::{Condition, Number, Text, Version};
+        // No `..`: a new field stops the build here.
+        let Stats {
+            keys,
+            segments,
+            live_bytes,
+            dead_bytes,
+            disk_bytes,
+            keydir_bytes,
+            bytes_written,
+            records_written,
+            unsynced_bytes,
+            syncs,
+            rotations,
+            corrupt_records,
+            background_errors,
+            recovered_bytes_discarded,
+            recovered_records,
+            last_version,
+            generation,
+            database_id,
+            history_id,
+            degraded,
+            poisoned,
+            last_background_error,
+        } = self;
+        [
+            ("keys", Number(*keys)),
+            ("segments", Number(*segments)),
+            ("live_bytes", Number(*live_bytes)),
+            ("dead_bytes", Number(*dead_bytes)),
+            ("disk_bytes", Number(*disk_bytes)),
+            ("keydir_bytes", Number(*keydir_bytes)),
+            ("bytes_written", Number(*bytes_written)),
+            ("records_written", Number(*records_written)),
+            ("unsynced_bytes", Number(*unsynced_bytes)),
+            ("syncs", Number(*syncs)),
+            ("rotations", Number(*rotations)),
+            ("corrupt_records", Number(*corrupt_records)),
+            ("background_errors", Number(*background_errors)),
+            ("recovered_bytes_discarded", Number(*recovered_bytes_discarded)),
+            ("recovered_records", Number(*recovered_records)),
+            ("last_version", Version(*last_version)),
+            ("generation", Number(*generation)),
+            ("database_id", Text(Some(database_id))),
+            ("history_id", Text(Some(history_id))),
+            ("degraded", Condition(degraded.as_deref())),
+            ("poisoned", Condition(poisoned.as_deref())),
+            ("last_background_error", Text(last_background_error.as_deref())),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Stats {
+        Stats {
+            keys: 3,
+            syncs: 7,
+            last_version: u64::MAX,
+            generation: 2,
+            database_id: "0123456789abcdef0123456789abcdef".into(),
+            degraded: Some("segment \"7\"\nis damaged".into()),
+            ..Stats::default()
+        }
+    }
+
+    #[test]
+    fn the_report_is_one_flat_object_in_the_order_of_the_fields() {
+        let json = sample().to_json();
+        assert_eq!(
+            json,
+            "{\"keys\":3,\"segments\":0,\"live_bytes\":0,\"dead_bytes\":0,\"disk_bytes\":0,\"keydir_bytes\":0,\
+             \"bytes_written\":0,\"records_written\":0,\"unsynced_bytes\":0,\"syncs\":7,\"rotations\":0,\
+             \"corrupt_records\":0,\"background_errors\":0,\"recovered_bytes_discarded\":0,\"recovered_records\":0,\
+             \"last_version\":\"18446744073709551615\",\"generation\":2,\
+             \"database_id\":\"0123456789abcdef0123456789abcdef\",\"history_id\":\"\",\
+             \"degraded\":\"segment \\\"7\\\"\\nis damaged\",\"poisoned\":null,\"last_background_error\":null}"
+        );
+        serde_json::from_str::<serde_json::Value>(&json).unwrap();
+    }
+
+    #[test]
+    fn every_number_of_the_report_is_found_by_its_name() {
+        let stats = sample();
+        let report: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(&stats.to_json()).unwrap();
+        for (name, value) in report.iter().filter(|(_, value)| value.is_u64()) {
+            assert_eq!(stats.number(name), value.as_u64(), "{name}");
+        }
+        assert_eq!(stats.number("last_version"), Some(u64::MAX));
+    }
+
+    #[test]
+    fn a_condition_is_one_when_it_holds_and_zero_when_not() {
+        assert_eq!(sample().number("degraded"), Some(1));
+        assert_eq!(sample().number("poisoned"), Some(0));
+    }
+
+    #[test]
+    fn text_and_unknown_names_have_no_number() {
+        for name in ["database_id", "history_id", "last_background_error", "Keys", "key", ""] {
+            assert_eq!(sample().number(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_names_are_those_of_the_fields_each_with_its_own_value() {
+        // Debug prints names and values as the compiler knows them.
+        let mut stats = Stats::default();
+        for (i, n) in [
+            &mut stats.keys,
+            &mut stats.segments,
+            &mut stats.live_bytes,
+            &mut stats.dead_bytes,
+            &mut stats.disk_bytes,
+            &mut stats.keydir_bytes,
+            &mut stats.bytes_written,
+            &mut stats.records_written,
+            &mut stats.unsynced_bytes,
+            &mut stats.syncs,
+            &mut stats.rotations,
+            &mut stats.corrupt_records,
+            &mut stats.background_errors,
+            &mut stats.recovered_bytes_discarded,
+            &mut stats.recovered_records,
+            &mut stats.last_version,
+            &mut stats.generation,
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            *n = 100 + i as u64;
+        }
+        let debug = format!("{stats:?}");
+        for (name, field) in stats.fields() {
+            if let Field::Number(n) | Field::Version(n) = field {
+                assert!(debug.contains(&format!("{name}: {n},")), "{name} in {debug}");
+            } else {
+                assert!(debug.contains(&format!("{name}: ")), "{name} in {debug}");
+            }
+        }
+    }
 }

@@ -224,6 +224,31 @@ impl Manifest {
 }
 
 impl SegmentEntry {
+    /// The final length of a sealed segment; of another, how much of it is proven durable.
+    pub fn len(&self) -> u64 {
+        match self.state {
+            SegmentState::Sealed(sealed) => sealed.len,
+            SegmentState::Unsealed { durable } => durable,
+        }
+    }
+
+    /// The highest version in a sealed segment; 0 for another.
+    pub fn highest_version(&self) -> u64 {
+        self.sealed().highest_version
+    }
+
+    /// Records in a sealed segment; 0 for another.
+    pub fn records(&self) -> u64 {
+        self.sealed().records
+    }
+
+    fn sealed(&self) -> Sealed {
+        match self.state {
+            SegmentState::Sealed(sealed) => sealed,
+            SegmentState::Unsealed { .. } => Sealed::default(),
+        }
+    }
+
     fn encode(&self, out: &mut String) {
         let _ = write!(out, "    {{\"number\": {}, \"uid\": \"{:016x}\", ", self.number, self.uid);
         if let Some(run) = self.run {

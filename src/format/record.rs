@@ -202,7 +202,7 @@ impl Draft {
 
     /// How many zero bytes follow the value.
     pub fn padding(&self) -> usize {
-        (self.record_len() - self.unpadded_len()) as usize
+        usize::try_from(self.record_len() - self.unpadded_len()).unwrap_or(0)
     }
 
     /// Length of the header in bytes.

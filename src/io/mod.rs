@@ -1,3 +1,5 @@
 //! The only door to the operating system: files, clock, randomness, threads.
 
 pub mod env;
+#[doc(hidden)]
+pub mod sim;

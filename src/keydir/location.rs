@@ -61,7 +61,7 @@ impl Location {
 
     /// The segment's slot.
     pub fn slot(self) -> SegmentSlot {
-        SegmentSlot((self.0 >> SLOT_SHIFT) as u32)
+        SegmentSlot(u32::try_from(self.0 >> SLOT_SHIFT).unwrap_or(u32::MAX))
     }
 
     /// The record's offset in its segment, in bytes.
@@ -91,7 +91,7 @@ impl Location {
     }
 
     fn class(self) -> u8 {
-        (self.0 >> CLASS_SHIFT) as u8
+        (self.0 >> CLASS_SHIFT & 0xFF).to_le_bytes()[0]
     }
 }
 
@@ -112,12 +112,12 @@ impl std::fmt::Debug for Location {
 fn size_class(len: u64) -> u8 {
     let units = len.div_ceil(8);
     if units < 8 {
-        return units as u8;
+        return units.to_le_bytes()[0];
     }
     let exponent = 63 - units.leading_zeros() - 3;
     let mantissa = units >> exponent;
     let round_up = u64::from(units & ((1 << exponent) - 1) != 0);
-    ((u64::from(exponent) << 3) + mantissa + round_up) as u8
+    ((u64::from(exponent) << 3) + mantissa + round_up).to_le_bytes()[0]
 }
 
 fn class_bound(class: u8) -> u64 {

@@ -1,0 +1,256 @@
+//! A store: what an open handle is made of, and its end.
+
+use super::commit::Commits;
+use super::health::Health;
+use super::log_thread::{self, Bell};
+use super::read::Degraded;
+use super::writer::Writer;
+use crate::error::{Error, Result};
+use crate::format::coding::Id128;
+use crate::format::manifest::{CleanClose, Manifest};
+use crate::io::env::{Dir, Env, Thread};
+use crate::keydir::digest::Secret;
+use crate::keydir::location::SegmentSlot;
+use crate::keydir::table::Keydir;
+use crate::options::{IoMode, Options};
+use crate::segment::view::View;
+use crate::stats::Stats;
+use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
+use arc_swap::ArcSwap;
+use once_cell::sync::OnceCell;
+
+/// Segments past this count are read with `pread`: a process may hold about 65,000 mappings.
+const MAX_MAPPED_SEGMENTS: u32 = 30_000;
+
+pub(crate) type FileOf<E> = <<E as Env>::Dir as Dir>::File;
+
+/// An open store. All methods may be called from many threads at once.
+///
+/// Dropping the handle closes it as [`Db::close`] does, without telling of errors.
+pub struct Db<E: Env> {
+    inner: Arc<Inner<E>>,
+    thread: Option<Box<dyn Thread>>,
+    open: bool,
+}
+
+/// A store on the real machine.
+//pub type Store = Db<crate::io::disk::Disk>;
+
+/// What threads share.
+pub(crate) struct Inner<E: Env> {
+    pub(crate) env: E,
+    pub(crate) dir: E::Dir,
+    pub(crate) path: String,
+    pub(crate) options: Options,
+    pub(crate) process: u64,
+    pub(crate) mapped: bool,
+    pub(crate) secret: Secret,
+    pub(crate) keydir: Keydir,
+    pub(crate) view: ArcSwap<View<FileOf<E>>>,
+    /// `None` on a read-only handle.
+    pub(crate) writer: Option<Mutex<Writer<FileOf<E>>>>,
+    pub(crate) commits: Commits,
+    pub(crate) bell: Arc<Bell>,
+    /// Locked by whoever replaces the manifest, never on a put's path. Taken before the writer.
+    pub(crate) manifest: Mutex<Manifest>,
+    pub(crate) health: Health,
+    pub(crate) degraded: OnceCell<Degraded>,
+    pub(crate) counters: Counters,
+}
+
+/// Counts since open.
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub(crate) bytes_written: AtomicU64,
+    pub(crate) records_written: AtomicU64,
+    pub(crate) syncs: AtomicU64,
+    pub(crate) rotations: AtomicU64,
+    pub(crate) corrupt_records: AtomicU64,
+    pub(crate) recovered_bytes_discarded: AtomicU64,
+    pub(crate) recovered_records: AtomicU64,
+}
+
+impl<E: Env> Db<E> {
+    pub(super) fn start(inner: Arc<Inner<E>>) -> Result<Self> {
+        let mut db = Db { thread: None, open: true, inner };
+        if db.inner.writer.is_some() {
+            let (bell, store) = (db.inner.bell.clone(), Arc::downgrade(&db.inner));
+            let sync = db.inner.options.sync;
+            let work = Box::new(move || log_thread::run(&bell, &store, sync));
+            db.thread = db
+                .inner
+                .env
+                .spawn("bitcask-log", work)
+                .map_err(|err| Error::io("start the log thread for", &db.inner.path, err))?;
+        }
+        Ok(db)
+    }
+
+    #[inline]
+    pub(crate) fn inner(&self) -> &Inner<E> {
+        &self.inner
+    }
+
+    /// Returns when everything written so far is durable.
+    ///
+    /// # Errors
+    /// `Io` when the device failed, after which the store is poisoned; `Poisoned`, `ReadOnly`, `Forked`.
+    pub fn sync(&self) -> Result<()> {
+        self.inner.check_writable()?;
+        let appended = self.inner.writer()?.lock().appended();
+        self.inner.commit(appended)
+    }
+
+    /// Refuses all writes from now on.
+    pub fn poison(&self, reason: &str) {
+        self.inner.health.poison(reason);
+    }
+
+    /// Does one round of the log thread's work, in a world without threads.
+    ///
+    /// # Errors
+    /// What the work met; it is also in the stats.
+    pub fn step_log_thread(&self) -> Result<()> {
+        self.inner.run_log_jobs(false)
+    }
+
+    /// Stops the log thread, makes everything durable, marks the close as clean and releases the directory.
+    /// Everything is released even when it answers an error. In a forked child nothing but memory is.
+    ///
+    /// # Errors
+    /// `Io`, `NoSpace`: the last writes may not be durable, the next open recovers; `Poisoned`; `Forked`.
+    pub fn close(mut self) -> Result<()> {
+        self.shut()
+    }
+
+    /// A picture of the store.
+    ///
+    /// # Errors
+    /// `Forked`.
+    pub fn stats(&self) -> Result<Stats> {
+        self.inner.check_process()?;
+        Ok(self.inner.stats())
+    }
+
+    fn shut(&mut self) -> Result<()> {
+        if !std::mem::take(&mut self.open) {
+            return Ok(());
+        }
+        if let Err(err) = self.inner.check_process() {
+            if let Some(thread) = self.thread.take() {
+                thread.forget();
+            }
+            return Err(err);
+        }
+        if let Some(thread) = self.thread.take() {
+            self.inner.bell.stop();
+            thread.join();
+        }
+        let closed = if self.inner.writer.is_some() { self.inner.close_cleanly() } else { Ok(()) };
+        let unlocked = self.inner.dir.unlock().map_err(|err| Error::io("unlock", &self.inner.path, err));
+        closed.and(unlocked)
+    }
+}
+
+impl<E: Env> Drop for Db<E> {
+    fn drop(&mut self) {
+        let _ = self.shut();
+    }
+}
+
+impl<E: Env> Inner<E> {
+    #[inline]
+    pub(crate) fn check_process(&self) -> Result<()> {
+        if self.env.process_token() == self.process { Ok(()) } else { Err(Error::Forked) }
+    }
+
+    pub(crate) fn check_writable(&self) -> Result<()> {
+        self.check_process()?;
+        if self.writer.is_none() {
+            return Err(Error::ReadOnly);
+        }
+        self.health.check()
+    }
+
+    pub(crate) fn writer(&self) -> Result<&Mutex<Writer<FileOf<E>>>> {
+        self.writer.as_ref().ok_or(Error::ReadOnly)
+    }
+
+    fn close_cleanly(&self) -> Result<()> {
+        self.health.check()?;
+        let appended = self.writer()?.lock().appended();
+        self.commit(appended)?;
+        let left = !self.writer()?.lock().retired.is_empty();
+        if left {
+            self.seal_and_prepare()?;
+        }
+        let mut manifest = self.manifest.lock();
+        let writer = self.writer()?.lock();
+        manifest.last_version = writer.last_version();
+        manifest.clean_close = Some(CleanClose {
+            active: writer.active().number,
+            len: writer.active_len(),
+            last_version: writer.last_version(),
+        });
+        drop(writer);
+        super::manifest_file::replace(&self.dir, &manifest).map_err(|failed| failed.into_error())
+    }
+
+    fn stats(&self) -> Stats {
+        let view = self.view.load();
+        let mut stats = Stats {
+            keys: self.keydir.len(),
+            keydir_bytes: self.keydir.memory_bytes(),
+            bytes_written: self.counters.bytes_written.load(Ordering::Relaxed),
+            records_written: self.counters.records_written.load(Ordering::Relaxed),
+            syncs: self.counters.syncs.load(Ordering::Relaxed),
+            rotations: self.counters.rotations.load(Ordering::Relaxed),
+            corrupt_records: self.counters.corrupt_records.load(Ordering::Relaxed),
+            background_errors: self.health.background_errors(),
+            recovered_bytes_discarded: self.counters.recovered_bytes_discarded.load(Ordering::Relaxed),
+            recovered_records: self.counters.recovered_records.load(Ordering::Relaxed),
+            degraded: self.degraded.get().map(|degraded| degraded.reason.clone()),
+            poisoned: self.health.poison_reason(),
+            last_background_error: self.health.last_background_error(),
+            ..Stats::default()
+        };
+        for segment in view.segments() {
+            let (len, live) = (segment.readable_len(), segment.live_bytes());
+            stats.segments += 1;
+            stats.disk_bytes += len;
+            stats.live_bytes += live;
+            stats.dead_bytes += len.saturating_sub(live);
+        }
+        let manifest = self.manifest.lock();
+        stats.generation = manifest.generation;
+        stats.database_id = Id128::to_string(&manifest.database);
+        stats.history_id = Id128::to_string(&manifest.history);
+        stats.last_version = manifest.last_version;
+        drop(manifest);
+        if let Some(writer) = &self.writer {
+            let writer = writer.lock();
+            stats.last_version = writer.last_version();
+            stats.unsynced_bytes = writer.appended().saturating_sub(self.commits.durable());
+        }
+        stats
+    }
+}
+
+/// How much of a segment that will grow is mapped: what rotation usually leaves in it, and some more.
+pub(super) fn growing_map_len(max_segment_bytes: u64) -> u64 {
+    max_segment_bytes + max_segment_bytes / 4
+}
+
+/// Whether the segment at `slot` may be mapped at all.
+pub(super) fn may_map(slot: SegmentSlot) -> bool {
+    slot.0 < MAX_MAPPED_SEGMENTS
+}
+
+/// Whether segments are to be mapped.
+pub(crate) fn wants_mapping<D: Dir>(io: IoMode, dir: &D) -> bool {
+    match io {
+        IoMode::Mmap => true,
+        IoMode::Pread => false,
+        IoMode::Auto => cfg!(target_pointer_width = "64") && !dir.is_network(),
+    }
+}

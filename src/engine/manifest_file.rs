@@ -1,0 +1,70 @@
+//! Reads and atomically replaces the manifest.
+
+use crate::error::{Error, Result};
+use crate::format::manifest::{Manifest, ManifestError};
+use crate::format::names::{MANIFEST, MANIFEST_NEW};
+use crate::io::env::{Dir, File};
+use crate::segment::reader::read_full;
+use std::io::{self, IoSlice};
+
+/// Why the manifest was not replaced.
+pub(crate) enum ReplaceError {
+    /// The old manifest stands.
+    Unchanged(Error),
+    /// Either manifest may be found after a power cut.
+    Unknown(Error),
+}
+
+impl ReplaceError {
+    pub(crate) fn into_error(self) -> Error {
+        match self {
+            ReplaceError::Unchanged(err) | ReplaceError::Unknown(err) => err,
+        }
+    }
+}
+
+/// The directory's manifest, or `None` when there is none.
+pub(crate) fn load<D: Dir>(dir: &D) -> Result<Option<Manifest>> {
+    let failed = |err| Error::io("read", MANIFEST, err);
+    let file = match dir.open(MANIFEST, false) {
+        Ok(file) => file,
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(err) => return Err(failed(err)),
+    };
+    let len =
+        usize::try_from(file.len().map_err(failed)?).map_err(|_| Error::NoMemory { bytes: usize::MAX })?;
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(len).map_err(|_| Error::NoMemory { bytes: len })?;
+    bytes.resize(len, 0);
+    let got = read_full(&file, &mut bytes, 0).map_err(failed)?;
+    match Manifest::decode(&bytes[..got]) {
+        Ok(manifest) => Ok(Some(manifest)),
+        Err(ManifestError::Damaged(what)) => Err(Error::corrupt(MANIFEST, 0, what)),
+        Err(ManifestError::Newer(what)) => Err(Error::Format { file: MANIFEST.to_string(), what }),
+    }
+}
+
+/// Puts `manifest` in the old one's place, durably and whole.
+pub(crate) fn replace<D: Dir>(dir: &D, manifest: &Manifest) -> std::result::Result<(), ReplaceError> {
+    write_new(dir, manifest).map_err(|err| ReplaceError::Unchanged(Error::io("write", MANIFEST_NEW, err)))?;
+    dir.rename(MANIFEST_NEW, MANIFEST)
+        .and_then(|()| dir.sync())
+        .map_err(|err| ReplaceError::Unknown(Error::io("replace", MANIFEST, err)))
+}
+
+fn write_new<D: Dir>(dir: &D, manifest: &Manifest) -> io::Result<()> {
+    match dir.remove(MANIFEST_NEW) {
+        Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
+        _ => {}
+    }
+    let file = dir.create(MANIFEST_NEW)?;
+    let bytes = manifest.encode();
+    let mut done = 0;
+    while done < bytes.len() {
+        match file.write_at(&[IoSlice::new(&bytes[done..])], done as u64)? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            wrote => done += wrote,
+        }
+    }
+    file.sync_data()
+}

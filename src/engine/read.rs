@@ -1,0 +1,235 @@
+//! The read path: pin the view, probe the keydir, read the record, compare the key.
+//!
+//! Readers write nothing that another thread reads. A location whose segment the view does not hold means
+//! that the view is older than the location: a new view is taken.
+
+use super::db::{Db, FileOf, Inner};
+use crate::error::{Error, Result};
+use crate::format::record::{MAX_KEY_LEN, Record};
+use crate::io::env::Env;
+use crate::keydir::digest::Digest;
+use crate::keydir::location::Location;
+use crate::segment::view::{Position, Segment, View};
+use crate::sync::Arc;
+
+/// Keys looked up side by side in [`Db::get_many`], so that their memory accesses overlap.
+const GROUP: usize = 32;
+
+/// Why, and from which position on backwards, the store cannot vouch for what it holds.
+pub(crate) struct Degraded {
+    pub(crate) at: Position,
+    pub(crate) reason: String,
+}
+
+/// A value that stays valid until dropped, also after the store was closed.
+pub struct Pinned<E: Env> {
+    segment: Arc<Segment<FileOf<E>>>,
+    bytes: PinnedBytes,
+}
+
+enum PinnedBytes {
+    Mapped { offset: u64, len: u64 },
+    Owned(Vec<u8>),
+}
+
+impl<E: Env> Pinned<E> {
+    /// The value's bytes, at the same address for as long as the pin lives.
+    pub fn value(&self) -> &[u8] {
+        match &self.bytes {
+            PinnedBytes::Owned(bytes) => bytes,
+            PinnedBytes::Mapped { offset, len } => self.segment.mapped(*offset, *len).unwrap_or_default(),
+        }
+    }
+}
+
+impl<E: Env> Db<E> {
+    /// Hands the value of `key` to `read`, without copying it where the segment is mapped; `None` when the key
+    /// has no value.
+    ///
+    /// # Errors
+    /// `Corrupt` when the record is damaged or the store is degraded and cannot tell; `TooLarge` for a key that
+    /// no store can hold; `Io` without mapping; `Forked`.
+    #[inline]
+    pub fn get<R>(&self, key: &[u8], read: impl FnOnce(&[u8]) -> R) -> Result<Option<R>> {
+        let inner = self.inner();
+        inner.check_readable(key)?;
+        inner.read_at(key, inner.secret.digest(key), |_, value| read(value))
+    }
+
+    /// The value of `key`, kept where it lies until the pin is dropped.
+    ///
+    /// # Errors
+    /// As [`Db::get`].
+    pub fn get_pinned(&self, key: &[u8]) -> Result<Option<Pinned<E>>> {
+        let inner = self.inner();
+        inner.check_readable(key)?;
+        let mut buf = Vec::new();
+        let found = inner.read_record(key, inner.secret.digest(key), &mut buf, |segment, at, record| {
+            (segment.clone(), at.offset(), record.header)
+        })?;
+        Ok(found.map(|(_, (segment, offset, header))| {
+            let (value_at, len) = (header.value_at(), header.value_len);
+            if !buf.is_empty() {
+                buf.truncate(value_at + len as usize);
+                buf.drain(..value_at);
+                return Pinned { segment, bytes: PinnedBytes::Owned(buf) };
+            }
+            let mapped = PinnedBytes::Mapped { offset: offset + value_at as u64, len: u64::from(len) };
+            Pinned { segment, bytes: mapped }
+        }))
+    }
+
+    /// Looks `keys` up together, which is faster than one by one: `sink` is called once a key, in order.
+    ///
+    /// # Errors
+    /// `Forked`; what is wrong with one key goes to `sink`.
+    pub fn get_many(&self, keys: &[&[u8]], mut sink: impl FnMut(usize, Result<Option<&[u8]>>)) -> Result<()> {
+        let inner = self.inner();
+        inner.check_process()?;
+        let mut digests = [Digest { lo: 0, hi: 0 }; GROUP];
+        let mut buf = Vec::new();
+        for (group, keys) in keys.chunks(GROUP).enumerate() {
+            for (digest, key) in digests.iter_mut().zip(keys) {
+                *digest = inner.secret.digest(key);
+                inner.keydir.prefetch(*digest);
+            }
+            inner.prefetch_records(&digests[..keys.len()]);
+            for (at, (digest, key)) in digests.iter().zip(keys).enumerate() {
+                let mut sink = |answer: Result<Option<&[u8]>>| sink(group * GROUP + at, answer);
+                let answer = inner.check_readable(key).and_then(|()| {
+                    inner.read_record(key, *digest, &mut buf, |_, _, record| sink(Ok(Some(record.value))))
+                });
+                match answer {
+                    Ok(Some(_)) => {}
+                    Ok(None) => sink(Ok(None)),
+                    Err(err) => sink(Err(err)),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether `key` has a value. Reads nothing from the files unless the key may have expired.
+    ///
+    /// # Errors
+    /// As [`Db::get`].
+    pub fn exists(&self, key: &[u8]) -> Result<bool> {
+        let inner = self.inner();
+        inner.check_readable(key)?;
+        let digest = inner.secret.digest(key);
+        match inner.keydir.get(digest) {
+            Some(at) if !at.may_expire() && inner.degraded.get().is_none() => Ok(!at.is_tombstone()),
+            _ => Ok(inner.read_at(key, digest, |_, _| ())?.is_some()),
+        }
+    }
+
+    /// How many keys have a value, expired ones included until a merge drops them. Reads nothing.
+    ///
+    /// # Errors
+    /// `Forked`.
+    pub fn count(&self) -> Result<u64> {
+        self.inner().check_process()?;
+        Ok(self.inner().keydir.len())
+    }
+}
+
+impl<E: Env> Inner<E> {
+    #[inline]
+    pub(super) fn check_readable(&self, key: &[u8]) -> Result<()> {
+        self.check_process()?;
+        if key.len() > MAX_KEY_LEN {
+            return Err(Error::TooLarge { what: "key", size: key.len() as u64, limit: MAX_KEY_LEN as u64 });
+        }
+        Ok(())
+    }
+
+    /// Hands location and value of `key` to `read`.
+    #[inline]
+    pub(super) fn read_at<R>(
+        &self,
+        key: &[u8],
+        digest: Digest,
+        read: impl FnOnce(Location, &[u8]) -> R,
+    ) -> Result<Option<R>> {
+        let mut buf = Vec::new();
+        let found = self.read_record(key, digest, &mut buf, |_, at, record| read(at, record.value))?;
+        Ok(found.map(|(_, answer)| answer))
+    }
+
+    /// Whether a deletion of the key has anything to delete.
+    pub(super) fn may_have(&self, digest: Digest) -> Result<bool> {
+        match self.keydir.get(digest) {
+            None => Ok(self.degraded.get().is_some()),
+            Some(at) if at.is_tombstone() => Ok(false),
+            Some(at) if !at.may_expire() => Ok(true),
+            Some(at) => {
+                let view = self.view.load();
+                let Some(segment) = view.segment(at.slot()) else {
+                    return Ok(true);
+                };
+                let mut buf = Vec::new();
+                let record = segment.read(at.offset(), at.max_len(), &mut buf)?;
+                Ok(!record.header.is_expired(self.env.now_ns()))
+            }
+        }
+    }
+
+    #[inline]
+    fn read_record<R>(
+        &self,
+        key: &[u8],
+        digest: Digest,
+        buf: &mut Vec<u8>,
+        read: impl FnOnce(&Arc<Segment<FileOf<E>>>, Location, &Record<'_>) -> R,
+    ) -> Result<Option<(Location, R)>> {
+        loop {
+            let view = self.view.load();
+            let Some(at) = self.keydir.get(digest) else {
+                return self.absent(None, &view);
+            };
+            let Some(segment) = view.segment(at.slot()) else {
+                continue;
+            };
+            if at.is_tombstone() || self.degraded.get().is_some() {
+                self.absent::<()>(Some(at), &view)?;
+                if at.is_tombstone() {
+                    return Ok(None);
+                }
+            }
+            let record = segment.read(at.offset(), at.max_len(), buf)?;
+            if record.key != key {
+                return Err(segment.damaged(at.offset(), "the record is another key's"));
+            }
+            if record.header.is_expired(self.env.now_ns()) {
+                return Ok(None);
+            }
+            return Ok(Some((at, read(segment, at, &record))));
+        }
+    }
+
+    /// `Ok(None)` when the store can vouch for what the keydir says of a key; in a degraded store it cannot
+    /// when the newest record it knows is older than the damage.
+    #[inline]
+    fn absent<R>(&self, newest: Option<Location>, view: &View<FileOf<E>>) -> Result<Option<R>> {
+        let Some(degraded) = self.degraded.get() else {
+            return Ok(None);
+        };
+        let position =
+            newest.and_then(|at| Some(Position { rank: view.segment(at.slot())?.rank, offset: at.offset() }));
+        if position.is_some_and(|position| position > degraded.at) {
+            return Ok(None);
+        }
+        Err(Error::corrupt(&self.path, 0, format!("the store is degraded: {}", degraded.reason)))
+    }
+
+    fn prefetch_records(&self, digests: &[Digest]) {
+        let view = self.view.load();
+        for digest in digests {
+            if let Some(at) = self.keydir.get(*digest) {
+                if let Some(segment) = view.segment(at.slot()) {
+                    segment.prefetch(at.offset());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! The write path: put, delete, batch.
+//!
+//! Everything that can be done outside the write mutex is: digest, checksums, prefetch of the keydir slot.
+//! Under it: version, place, the short rest of the header checksum, one write, one slot. Nothing is
+//! allocated, and nothing is waited for but the write itself and, with `sync: always`, a commit after the
+//! mutex was released.
+
+use super::db::{Db, Inner};
+use super::log_thread::SYNC_BEHIND_BYTES;
+use super::writer::{ASSEMBLE_MAX_LEN, Place, Writer};
+use crate::error::{Error, Result};
+use crate::format::record::{Draft, Flags, MAX_KEY_LEN, MAX_VALUE_LEN};
+use crate::io::env::Env;
+use crate::keydir::digest::Digest;
+use crate::keydir::location::{Location, SegmentSlot};
+use crate::options::SyncMode;
+use crate::segment::appender::AppendError;
+use crate::sync::{MutexGuard, Ordering};
+
+/// The largest batch in bytes of records.
+pub const MAX_BATCH_LEN: u64 = 256 << 20;
+
+const ZEROS: [u8; 8] = [0; 8];
+
+/// One operation of a batch. A key must occur only once in a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchEntry<'a> {
+    /// The key.
+    pub key: &'a [u8],
+    /// The value; empty for a deletion.
+    pub value: &'a [u8],
+    /// [`Flags::TOMBSTONE`], [`Flags::JSON`] or none.
+    pub flags: Flags,
+}
+
+type WriterGuard<'a, E> = MutexGuard<'a, Writer<super::db::FileOf<E>>>;
+
+impl<E: Env> Db<E> {
+    /// Stores `value` under `key`, in place of an older value, and answers the record's version.
+    ///
+    /// # Errors
+    /// `TooLarge` over 64 KiB of key or 4 GiB - 1 of value; `NoSpace`, `Io`: the store is as it was (after a
+    /// crash the record may be there or not); `Poisoned`, `ReadOnly`, `Forked`.
+    pub fn put(&self, key: &[u8], value: &[u8]) -> Result<u64> {
+        self.put_flagged(key, value, Flags::NONE)
+    }
+
+    /// [`Db::put`] with flags on the record.
+    pub(crate) fn put_flagged(&self, key: &[u8], value: &[u8], flags: Flags) -> Result<u64> {
+        let inner = self.inner();
+        inner.check_writable()?;
+        check_sizes(key, value)?;
+        let digest = inner.secret.digest(key);
+        inner.keydir.prefetch(digest);
+        let draft = Draft::new(key, value, flags, None);
+        let writer = inner.lock_writer()?;
+        inner.append_one(writer, digest, &draft, key, value)
+    }
+
+    /// Deletes `key`; `false` when it has no value, and then nothing is written.
+    ///
+    /// # Errors
+    /// As [`Db::put`].
+    pub fn delete(&self, key: &[u8]) -> Result<bool> {
+        let inner = self.inner();
+        inner.check_writable()?;
+        check_sizes(key, &[])?;
+        let digest = inner.secret.digest(key);
+        inner.keydir.prefetch(digest);
+        let draft = Draft::new(key, &[], Flags::TOMBSTONE, None);
+        let writer = inner.lock_writer()?;
+        if !inner.may_have(digest)? {
+            return Ok(false);
+        }
+        inner.append_one(writer, digest, &draft, key, &[]).map(|_| true)
+    }
+
+    /// Reads the value of `key`, computes the new one outside the write mutex, and stores it if no other write
+    /// to the key came between; otherwise reads and computes again. `false` when the key has no value.
+    pub(crate) fn update(
+        &self,
+        key: &[u8],
+        flags: Flags,
+        mut change: impl FnMut(&[u8]) -> Result<Vec<u8>>,
+    ) -> Result<bool> {
+        let inner = self.inner();
+        inner.check_writable()?;
+        check_sizes(key, &[])?;
+        let digest = inner.secret.digest(key);
+        loop {
+            let Some((at, value)) = inner.read_at(key, digest, |at, value| (at, change(value)))? else {
+                return Ok(false);
+            };
+            let value = value?;
+            check_sizes(key, &value)?;
+            let draft = Draft::new(key, &value, flags, None);
+            let writer = inner.lock_writer()?;
+            if inner.keydir.get(digest) == Some(at) {
+                return inner.append_one(writer, digest, &draft, key, &value).map(|_| true);
+            }
+        }
+    }
+
+    /// Writes all `entries` as one batch: after a crash all of them are there or none. Answers the version.
+    /// Readers of single keys may see one key's change before another's.
+    ///
+    /// # Errors
+    /// `TooLarge` over 256 MiB of records; otherwise as [`Db::put`].
+    pub fn write_entries(&self, entries: &[BatchEntry<'_>]) -> Result<u64> {
+        let inner = self.inner();
+        inner.check_writable()?;
+        let mut total = 0;
+        for entry in entries {
+            check_sizes(entry.key, entry.value)?;
+        }
+        let mut drafts = Vec::with_capacity(entries.len());
+        for (at, entry) in entries.iter().enumerate() {
+            let draft = Draft::new(entry.key, entry.value, entry.flags, None);
+            let draft = if at + 1 < entries.len() { draft.continued() } else { draft };
+            total += draft.record_len();
+            drafts.push((inner.secret.digest(entry.key), draft));
+        }
+        if total > MAX_BATCH_LEN {
+            return Err(Error::TooLarge { what: "batch", size: total, limit: MAX_BATCH_LEN });
+        }
+        let mut bytes = encode_without_headers(entries, &drafts, total)?;
+        let mut writer = inner.lock_writer()?;
+        if entries.is_empty() {
+            return Ok(writer.last_version());
+        }
+        inner.keydir.reserve(entries.len())?;
+        let place = inner.begin(&mut writer, total)?;
+        let mut at = 0;
+        for (_, draft) in &drafts {
+            let header = draft.header(place.version, place.uid, place.offset + at as u64);
+            bytes[at..at + draft.header_len()].copy_from_slice(&header[..draft.header_len()]);
+            at += record_len(draft);
+        }
+        inner.append(&mut writer, &[&bytes])?;
+        let mut offset = place.offset;
+        for (digest, draft) in &drafts {
+            inner.publish(&mut writer, *digest, draft, place.version, offset);
+            offset += draft.record_len();
+        }
+        inner.finish(writer, place)
+    }
+}
+
+impl<E: Env> Inner<E> {
+    fn lock_writer(&self) -> Result<WriterGuard<'_, E>> {
+        let writer = self.writer()?.lock();
+        self.health.check()?;
+        if writer.is_stuck() && self.health.background_failing() {
+            let reason = self.health.last_background_error().unwrap_or_default();
+            let source = std::io::Error::other(reason);
+            return Err(Error::io("prepare a segment after", &writer.active().name, source));
+        }
+        Ok(writer)
+    }
+
+    fn append_one(
+        &self,
+        mut writer: WriterGuard<'_, E>,
+        digest: Digest,
+        draft: &Draft,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<u64> {
+        self.keydir.reserve(1)?;
+        let place = self.begin(&mut writer, draft.record_len())?;
+        let header = draft.header(place.version, place.uid, place.offset);
+        let padding = &ZEROS[..draft.padding()];
+        let buffer = writer.buffer();
+        buffer.extend_from_slice(&header[..draft.header_len()]);
+        buffer.extend_from_slice(key);
+        if value.len() <= ASSEMBLE_MAX_LEN {
+            buffer.extend_from_slice(value);
+            buffer.extend_from_slice(padding);
+            self.append(&mut writer, &[])?;
+        } else {
+            self.append(&mut writer, &[value, padding])?;
+        }
+        self.publish(&mut writer, digest, draft, place.version, place.offset);
+        self.finish(writer, place)
+    }
+
+    fn begin(&self, writer: &mut WriterGuard<'_, E>, len: u64) -> Result<Place> {
+        let (place, moved) = writer.begin(self.env.now_ns(), len)?;
+        if moved {
+            self.bell.ring();
+        }
+        Ok(place)
+    }
+
+    fn append(&self, writer: &mut WriterGuard<'_, E>, rest: &[&[u8]]) -> Result<()> {
+        let before = writer.appended();
+        writer.append(rest).map_err(|failed| match failed {
+            AppendError::RolledBack(err) => err,
+            AppendError::Broken(err) => {
+                self.health.poison(&format!("{err}, and its bytes could not be cut off again"));
+                err
+            }
+        })?;
+        self.counters.bytes_written.fetch_add(writer.appended() - before, Ordering::Relaxed);
+        if writer.appended() / SYNC_BEHIND_BYTES != before / SYNC_BEHIND_BYTES {
+            self.bell.ring();
+        }
+        Ok(())
+    }
+
+    /// Enters a record that was just appended in the keydir.
+    fn publish(
+        &self,
+        writer: &mut WriterGuard<'_, E>,
+        digest: Digest,
+        draft: &Draft,
+        version: u64,
+        offset: u64,
+    ) {
+        writer.count(draft.flags(), version);
+        self.counters.records_written.fetch_add(1, Ordering::Relaxed);
+        let active = writer.active();
+        let at = Location::new(active.slot, offset, draft.record_len());
+        let old = if !draft.flags().has(Flags::TOMBSTONE) {
+            active.add_live(at.typical_len());
+            self.keydir.insert(digest, at)
+        } else if self.degraded.get().is_some() {
+            self.keydir.insert(digest, at.as_tombstone())
+        } else {
+            self.keydir.remove(digest)
+        };
+        if let Some(old) = old.filter(|old| !old.is_tombstone()) {
+            self.sub_live(old.slot(), old.typical_len());
+        }
+    }
+
+    pub(super) fn sub_live(&self, slot: SegmentSlot, bytes: u64) {
+        if let Some(segment) = self.view.load().segment(slot) {
+            segment.sub_live(bytes);
+        }
+    }
+
+    fn finish(&self, writer: WriterGuard<'_, E>, place: Place) -> Result<u64> {
+        let appended = writer.appended();
+        drop(writer);
+        if self.options.sync == SyncMode::Always {
+            self.commit(appended)?;
+        }
+        Ok(place.version)
+    }
+}
+
+fn check_sizes(key: &[u8], value: &[u8]) -> Result<()> {
+    if key.len() > MAX_KEY_LEN {
+        return Err(Error::TooLarge { what: "key", size: key.len() as u64, limit: MAX_KEY_LEN as u64 });
+    }
+    if value.len() as u64 > MAX_VALUE_LEN {
+        return Err(Error::TooLarge { what: "value", size: value.len() as u64, limit: MAX_VALUE_LEN });
+    }
+    Ok(())
+}
+
+/// The batch's bytes with gaps where the headers will stand once place and version are known.
+fn encode_without_headers(
+    entries: &[BatchEntry<'_>],
+    drafts: &[(Digest, Draft)],
+    total: u64,
+) -> Result<Vec<u8>> {
+    let too_much = |_| Error::NoMemory { bytes: usize::MAX };
+    let total = usize::try_from(total).map_err(too_much)?;
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(total).map_err(|_| Error::NoMemory { bytes: total })?;
+    for (entry, (_, draft)) in entries.iter().zip(drafts) {
+        bytes.resize(bytes.len() + draft.header_len(), 0);
+        bytes.extend_from_slice(entry.key);
+        bytes.extend_from_slice(entry.value);
+        bytes.extend_from_slice(&ZEROS[..draft.padding()]);
+    }
+    Ok(bytes)
+}
+
+/// A batch's record is at most 256 MiB, so its length fits.
+fn record_len(draft: &Draft) -> usize {
+    usize::try_from(draft.record_len()).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,205 @@
+//! The writer: the state behind the one write mutex.
+//!
+//! It knows the active segment, hands out versions (rule V1), puts segment headers and watermark markers in
+//! front of the appends they ride on, and moves on to the spare by a pointer swap. It never waits for the disk.
+
+use crate::error::{Error, Result};
+use crate::format::coding::Id128;
+use crate::format::manifest::Sealed;
+use crate::format::marker::{MARKER_LEN, Watermark};
+use crate::format::record::Flags;
+use crate::format::segment_header::{SEGMENT_HEADER_LEN, SegmentHeader};
+use crate::io::env::File;
+use crate::keydir::location::MAX_RECORD_OFFSET;
+use crate::segment::appender::{AppendError, Appender};
+use crate::segment::view::Segment;
+use crate::sync::Arc;
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+/// Records up to this size are assembled in one buffer; the value of a larger one is written from where it is.
+pub(crate) const ASSEMBLE_MAX_LEN: usize = 4096;
+/// Segments moved on from but not yet sealed; the log thread keeps it near one.
+const RETIRED_CAPACITY: usize = 64;
+
+/// A segment that the writer has left.
+pub(crate) struct Retired<F: File> {
+    pub(crate) segment: Arc<Segment<F>>,
+    pub(crate) sealed: Sealed,
+    pub(crate) synced: bool,
+}
+
+/// Where and as what the next records will be written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) version: u64,
+    pub(crate) uid: u64,
+    /// Offset of the first record.
+    pub(crate) offset: u64,
+}
+
+/// See the file's head.
+pub(crate) struct Writer<F: File> {
+    database: Id128,
+    max_segment_bytes: u64,
+    appender: Appender<F>,
+    /// Uid and final length of the segment before the active one.
+    predecessor: (u64, u64),
+    /// What the active segment will be sealed with, as of now.
+    tally: Sealed,
+    pub(crate) spare: Option<Arc<Segment<F>>>,
+    pub(crate) retired: VecDeque<Retired<F>>,
+    last_version: u64,
+    /// Bytes appended since open: the log's position in this session.
+    appended: u64,
+    /// Proven durable and not yet stated by a marker.
+    watermark: Option<Watermark>,
+    buffer: Vec<u8>,
+    prefix_len: usize,
+}
+
+/// What a writer begins with.
+pub(crate) struct WriterStart<F: File> {
+    pub(crate) database: Id128,
+    pub(crate) max_segment_bytes: u64,
+    pub(crate) active: Arc<Segment<F>>,
+    pub(crate) tally: Sealed,
+    pub(crate) predecessor: (u64, u64),
+    pub(crate) spare: Option<Arc<Segment<F>>>,
+    pub(crate) last_version: u64,
+    pub(crate) watermark: Option<Watermark>,
+}
+
+impl<F: File> Writer<F> {
+    pub(crate) fn new(start: WriterStart<F>) -> Self {
+        Writer {
+            database: start.database,
+            max_segment_bytes: start.max_segment_bytes,
+            appender: Appender::new(start.active),
+            predecessor: start.predecessor,
+            tally: start.tally,
+            spare: start.spare,
+            retired: VecDeque::with_capacity(RETIRED_CAPACITY),
+            last_version: start.last_version,
+            appended: 0,
+            watermark: start.watermark,
+            buffer: Vec::with_capacity(SEGMENT_HEADER_LEN + MARKER_LEN + (64 << 10) + ASSEMBLE_MAX_LEN),
+            prefix_len: 0,
+        }
+    }
+
+    pub(crate) fn active(&self) -> &Arc<Segment<F>> {
+        self.appender.segment()
+    }
+
+    pub(crate) fn active_len(&self) -> u64 {
+        self.appender.len()
+    }
+
+    pub(crate) fn appended(&self) -> u64 {
+        self.appended
+    }
+
+    pub(crate) fn last_version(&self) -> u64 {
+        self.last_version
+    }
+
+    /// Raises the floor of versions to `highest`, and answers the last version.
+    pub(crate) fn raise_version(&mut self, highest: u64) -> u64 {
+        self.last_version = self.last_version.max(highest);
+        self.last_version
+    }
+
+    /// Whether the active segment is full and nothing stands ready to follow it.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.spare.is_none() && self.appender.len() > 2 * self.max_segment_bytes
+    }
+
+    /// Chooses the place of `len` bytes of records, moving on to the spare when the active segment is full, and
+    /// begins the buffer with what must precede them. The version is used up whatever happens next.
+    /// Answers whether the writer moved on.
+    pub(crate) fn begin(&mut self, now_ns: u64, len: u64) -> Result<(Place, bool)> {
+        let full = self.appender.len() + len + MARKER_LEN as u64 > self.max_segment_bytes;
+        let moved = full && !self.appender.is_empty() && self.move_on();
+        self.last_version = now_ns.max(self.last_version + 1);
+        let version = self.last_version;
+        let (uid, start) = (self.active().uid, self.appender.len());
+        self.buffer.clear();
+        if self.appender.is_empty() {
+            let header = SegmentHeader {
+                database: self.database,
+                uid,
+                number: self.active().number,
+                predecessor_uid: self.predecessor.0,
+                predecessor_len: self.predecessor.1,
+            };
+            self.buffer.extend_from_slice(&header.encode());
+        }
+        if let Some(watermark) = self.watermark {
+            let at = start + self.buffer.len() as u64;
+            self.buffer.extend_from_slice(&watermark.encode(version, uid, at));
+        }
+        self.prefix_len = self.buffer.len();
+        let offset = start + self.prefix_len as u64;
+        if offset + len >= MAX_RECORD_OFFSET {
+            let what = "the active segment is full and no other could be prepared";
+            return Err(Error::io("append to", &self.active().name, std::io::Error::other(what)));
+        }
+        Ok((Place { version, uid, offset }, moved))
+    }
+
+    /// Where the records' own bytes go.
+    pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.buffer
+    }
+
+    /// Appends the buffer followed by `rest`, in one write. On success the active segment holds it all.
+    pub(crate) fn append(&mut self, rest: &[&[u8]]) -> std::result::Result<(), AppendError> {
+        let before = self.appender.len();
+        let empty = IoSlice::new(&[]);
+        let mut parts = [IoSlice::new(&self.buffer), empty, empty];
+        debug_assert!(rest.len() < parts.len());
+        for (part, bytes) in parts[1..].iter_mut().zip(rest) {
+            *part = IoSlice::new(bytes);
+        }
+        self.appender.append(&mut parts[..=rest.len()])?;
+        self.watermark = None;
+        self.appended += self.appender.len() - before;
+        Ok(())
+    }
+
+    /// Counts a record of the active segment.
+    pub(crate) fn count(&mut self, flags: Flags, version: u64) {
+        self.tally.records += 1;
+        self.tally.tombstones += u64::from(flags.has(Flags::TOMBSTONE));
+        self.tally.highest_version = version;
+    }
+
+    /// Everything up to here is durable: the next append says so.
+    pub(crate) fn set_watermark(&mut self, watermark: Watermark) {
+        self.watermark = Some(watermark);
+    }
+
+    /// The end of the log as a watermark would state it.
+    pub(crate) fn end(&self) -> Watermark {
+        Watermark { uid: self.active().uid, offset: self.appender.len() }
+    }
+
+    fn move_on(&mut self) -> bool {
+        if self.retired.len() == self.retired.capacity() {
+            return false;
+        }
+        let Some(spare) = self.spare.take() else {
+            return false;
+        };
+        let left = std::mem::replace(&mut self.appender, Appender::new(spare));
+        self.tally.len = left.len();
+        self.predecessor = (left.segment().uid, left.len());
+        self.retired.push_back(Retired {
+            segment: left.segment().clone(),
+            sealed: std::mem::take(&mut self.tally),
+            synced: false,
+        });
+        true
+    }
+}

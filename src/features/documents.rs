@@ -1,0 +1,54 @@
+//! JSON documents as values: put as text, read in part, patched in place of the old.
+
+use super::json;
+use crate::engine::Db;
+use crate::error::Result;
+use crate::format::record::Flags;
+use crate::io::env::Env;
+
+/// What a look into a document found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JsonAnswer {
+    /// The key has no value.
+    NotFound,
+    /// The document has nothing at the pointer.
+    NoMatch,
+    /// The part's text, as it was stored.
+    Found(String),
+}
+
+impl<E: Env> Db<E> {
+    /// Stores a JSON document (RFC 8259) under `key`, as given: spacing, order and spelling survive.
+    ///
+    /// # Errors
+    /// As [`Db::put`]; `NotJson`; `TooLarge` for a document nested too deep.
+    pub fn put_json(&self, key: &[u8], document: &[u8]) -> Result<u64> {
+        json::validate(document)?;
+        self.put_flagged(key, document, Flags::JSON)
+    }
+
+    /// The part of `key`'s document that `pointer` (RFC 6901) names; `""` is all of it. The value is read as
+    /// JSON however it was put.
+    ///
+    /// # Errors
+    /// As [`Db::get`]; `NotJson` when the value is no document; `Invalid` when the pointer is none.
+    pub fn get_json(&self, key: &[u8], pointer: &str) -> Result<JsonAnswer> {
+        let found = self.get(key, |value| -> Result<JsonAnswer> {
+            Ok(match json::pointer(value, pointer)? {
+                Some(part) => JsonAnswer::Found(part.to_string()),
+                None => JsonAnswer::NoMatch,
+            })
+        })?;
+        found.unwrap_or(Ok(JsonAnswer::NotFound))
+    }
+
+    /// Changes `key`'s document by a merge patch (RFC 7396), atomically against other writes to the key; `false`
+    /// when the key has no value.
+    ///
+    /// # Errors
+    /// As [`Db::put`] and [`Db::get`]; `NotJson` when patch or value is no document.
+    pub fn patch_json(&self, key: &[u8], patch: &[u8]) -> Result<bool> {
+        json::validate(patch)?;
+        self.update(key, Flags::JSON, |document| json::merge_patch(document, patch))
+    }
+}

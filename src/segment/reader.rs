@@ -1,0 +1,83 @@
+//! Reads one record at a known place and proves that it is the one that was written.
+//!
+//! Both checksums are verified on every read. With a mapping nothing is copied; otherwise one `pread` fetches
+//! the record. Sizes found in the bytes are believed only after the checksum over them.
+
+use super::view::Segment;
+use crate::error::{Error, Result};
+use crate::format::coding::crc32c;
+use crate::format::record::{Record, RecordHeader};
+use crate::io::env::{File, Map};
+use std::io;
+
+impl<F: File> Segment<F> {
+    /// The record at `offset`, whose length is at most `max_len`. `buf` is used when the record is not mapped.
+    #[inline]
+    pub fn read<'a>(&'a self, offset: u64, max_len: u64, buf: &'a mut Vec<u8>) -> Result<Record<'a>> {
+        let len = max_len.min(self.readable_len().saturating_sub(offset));
+        match self.mapped(offset, len) {
+            Some(bytes) => self.check(offset, bytes),
+            None => {
+                self.fetch(offset, len, buf)?;
+                self.check(offset, buf)
+            }
+        }
+    }
+
+    /// Tells the processor that the record at `offset` will be read.
+    #[inline]
+    pub fn prefetch(&self, offset: u64) {
+        if let Some(map) = &self.map {
+            map.prefetch(offset);
+        }
+    }
+
+    /// The mapped bytes, or `None` when they have to be fetched.
+    #[inline]
+    pub(crate) fn mapped(&self, offset: u64, len: u64) -> Option<&[u8]> {
+        self.map.as_ref()?.bytes(offset, usize::try_from(len).ok()?)
+    }
+
+    fn fetch(&self, offset: u64, len: u64, buf: &mut Vec<u8>) -> Result<()> {
+        let len = usize::try_from(len).map_err(|_| Error::NoMemory { bytes: usize::MAX })?;
+        buf.clear();
+        buf.try_reserve_exact(len).map_err(|_| Error::NoMemory { bytes: len })?;
+        buf.resize(len, 0);
+        let got = read_full(&self.file, buf, offset).map_err(|err| Error::io("read", &self.name, err))?;
+        buf.truncate(got);
+        Ok(())
+    }
+
+    #[inline]
+    fn check<'a>(&self, offset: u64, bytes: &'a [u8]) -> Result<Record<'a>> {
+        let header = RecordHeader::decode(bytes).ok_or_else(|| self.damaged(offset, "no record header"))?;
+        let key = bytes
+            .get(header.header_len()..header.value_at())
+            .filter(|key| header.verify(bytes, key, self.uid, offset))
+            .ok_or_else(|| self.damaged(offset, "the record header does not match its checksum"))?;
+        let value = bytes
+            .get(header.value_at()..header.value_at() + header.value_len as usize)
+            .ok_or_else(|| self.damaged(offset, "the record is cut off"))?;
+        if crc32c(value) != header.value_crc {
+            return Err(self.damaged(offset, "the value does not match its checksum"));
+        }
+        Ok(Record { header, key, value })
+    }
+
+    #[cold]
+    pub(crate) fn damaged(&self, offset: u64, what: &str) -> Error {
+        Error::corrupt(&self.name, offset, what)
+    }
+}
+
+/// Reads until `buf` is full or the file ends; answers how much was read.
+pub fn read_full<F: File>(file: &F, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut done = 0;
+    while done < buf.len() {
+        match file.read_at(&mut buf[done..], offset + done as u64)? {
+            0 => break,
+            got => done += got,
+        }
+    }
+    Ok(done)
+}

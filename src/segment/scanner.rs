@@ -1,0 +1,168 @@
+//! Reads a segment's records in order, for recovery and loading.
+//!
+//! The file is read in large steps into one buffer, so a scan runs at the speed of a plain read. No size in
+//! the file makes the scanner allocate: a value larger than the buffer is checksummed as it streams by.
+
+use super::reader::read_full;
+use crate::error::{Error, Result};
+use crate::format::coding::{crc32c, crc32c_more};
+use crate::format::marker::Watermark;
+use crate::format::record::{Flags, MAX_KEY_LEN, RECORD_ALIGN, RECORD_HEADER_MAX_LEN, RecordHeader};
+use crate::io::env::File;
+
+const BUFFER_LEN: usize = 256 << 10;
+const _: () = assert!(BUFFER_LEN > 2 * (RECORD_HEADER_MAX_LEN + MAX_KEY_LEN));
+
+/// A record as the scanner passes it.
+#[derive(Clone, Copy, Debug)]
+pub struct Scanned<'a> {
+    /// Where it begins, in bytes from the segment's start.
+    pub offset: u64,
+    /// Its header, verified.
+    pub header: RecordHeader,
+    /// Its key.
+    pub key: &'a [u8],
+    /// Whether the value matches its checksum.
+    pub value_ok: bool,
+    /// What a watermark marker states.
+    pub watermark: Option<Watermark>,
+}
+
+/// What comes next in a segment.
+#[derive(Debug)]
+pub enum Step<'a> {
+    /// A record.
+    Record(Scanned<'a>),
+    /// Bytes at `offset` that are no record.
+    Bad {
+        /// Where they begin.
+        offset: u64,
+    },
+    /// The end of the range.
+    End,
+}
+
+/// A pass over a range of a segment.
+pub struct Scanner<'f, F: File> {
+    file: &'f F,
+    name: &'f str,
+    uid: u64,
+    at: u64,
+    end: u64,
+    buf: Vec<u8>,
+    buf_at: u64,
+}
+
+impl<'f, F: File> Scanner<'f, F> {
+    /// Scans `start..end` of the segment with `uid`; `start` is a record boundary.
+    pub fn new(file: &'f F, name: &'f str, uid: u64, start: u64, end: u64) -> Self {
+        Scanner { file, name, uid, at: start, end, buf: Vec::new(), buf_at: start }
+    }
+
+    /// The next record, or what is there instead. After [`Step::Bad`] the scanner stands still until
+    /// [`Scanner::resync`].
+    pub fn step(&mut self) -> Result<Step<'_>> {
+        let offset = self.at;
+        if offset >= self.end {
+            return Ok(Step::End);
+        }
+        let Some(header) = self.verified_header(offset)? else {
+            return Ok(Step::Bad { offset });
+        };
+        let value_len = header.value_len as usize;
+        let value_at = offset + header.value_at() as u64;
+        let (value_ok, watermark) = if header.value_at() + value_len <= BUFFER_LEN {
+            let value = &self.window(offset, header.value_at() + value_len)?[header.value_at()..];
+            let ok = value.len() == value_len && crc32c(value) == header.value_crc;
+            let internal = ok && header.flags.has(Flags::INTERNAL);
+            (ok, if internal { Watermark::decode(value) } else { None })
+        } else {
+            (self.stream_crc(value_at, u64::from(header.value_len))? == Some(header.value_crc), None)
+        };
+        self.at = offset + header.record_len();
+        let head = self.window(offset, header.value_at())?;
+        let key = head.get(header.header_len()..header.value_at()).unwrap_or_default();
+        Ok(Step::Record(Scanned { offset, header, key, value_ok, watermark }))
+    }
+
+    /// Moves past damage to the next bytes that are a record, and answers where they begin.
+    pub fn resync(&mut self) -> Result<Option<u64>> {
+        self.search(|_| true)
+    }
+
+    /// Finds the watermark markers from here on, whatever lies between them.
+    pub fn later_watermarks(&mut self) -> Result<Vec<Watermark>> {
+        let mut found = Vec::new();
+        while self.search(Watermark::may_be)?.is_some() {
+            if let Step::Record(Scanned { watermark: Some(watermark), .. }) = self.step()? {
+                found.push(watermark);
+            }
+        }
+        Ok(found)
+    }
+
+    fn search(&mut self, wanted: impl Fn(&RecordHeader) -> bool) -> Result<Option<u64>> {
+        while self.at < self.end {
+            self.at = (self.at + RECORD_ALIGN).min(self.end);
+            let likely = RecordHeader::decode(self.window(self.at, RECORD_HEADER_MAX_LEN)?)
+                .is_some_and(|header| wanted(&header));
+            if likely && self.verified_header(self.at)?.is_some() {
+                return Ok(Some(self.at));
+            }
+        }
+        Ok(None)
+    }
+
+    fn verified_header(&mut self, offset: u64) -> Result<Option<RecordHeader>> {
+        let (uid, left) = (self.uid, self.end - offset);
+        let bytes = self.window(offset, RECORD_HEADER_MAX_LEN)?;
+        let Some(header) = RecordHeader::decode(bytes) else {
+            return Ok(None);
+        };
+        if header.record_len() > left {
+            return Ok(None);
+        }
+        let bytes = self.window(offset, header.value_at())?;
+        let verified = bytes
+            .get(header.header_len()..header.value_at())
+            .is_some_and(|key| header.verify(bytes, key, uid, offset));
+        Ok(verified.then_some(header))
+    }
+
+    /// Up to `want` bytes at `offset`; fewer at the range's end.
+    fn window(&mut self, offset: u64, want: usize) -> Result<&[u8]> {
+        let held_end = self.buf_at + self.buf.len() as u64;
+        let want_end = (offset + want as u64).min(self.end);
+        if offset < self.buf_at || want_end > held_end {
+            self.fill(offset)?;
+        }
+        let from = usize::try_from(offset - self.buf_at).unwrap_or(usize::MAX);
+        let rest = self.buf.get(from..).unwrap_or_default();
+        Ok(&rest[..rest.len().min(want)])
+    }
+
+    fn fill(&mut self, offset: u64) -> Result<()> {
+        let want = usize::try_from(self.end - offset).unwrap_or(usize::MAX).min(BUFFER_LEN);
+        self.buf.resize(want, 0);
+        self.buf_at = offset;
+        let got =
+            read_full(self.file, &mut self.buf, offset).map_err(|err| Error::io("read", self.name, err))?;
+        self.buf.truncate(got);
+        Ok(())
+    }
+
+    /// The checksum of a value too large for the buffer, or `None` when it is cut off.
+    fn stream_crc(&mut self, start: u64, len: u64) -> Result<Option<u32>> {
+        let (mut crc, mut at, end) = (0, start, start + len);
+        while at < end {
+            let want = usize::try_from(end - at).unwrap_or(usize::MAX).min(BUFFER_LEN);
+            let bytes = self.window(at, want)?;
+            if bytes.is_empty() {
+                return Ok(None);
+            }
+            crc = crc32c_more(crc, bytes);
+            at += bytes.len() as u64;
+        }
+        Ok(Some(crc))
+    }
+}

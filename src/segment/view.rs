@@ -1,0 +1,149 @@
+//! A segment in use, and the view: all segments that a reader may be sent to.
+//!
+//! A view never changes. Whoever adds or drops a segment publishes a new view; readers that still hold the
+//! old one keep its segments alive.
+
+use crate::error::{Error, Result};
+use crate::format::names;
+use crate::io::env::File;
+use crate::keydir::location::SegmentSlot;
+use crate::sync::{Arc, AtomicU64, Ordering};
+
+/// A place in the log: by manifest order first, then by offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// The segment's rank: older segments have lower ranks.
+    pub rank: u64,
+    /// Offset in it, in bytes.
+    pub offset: u64,
+}
+
+/// An open segment file.
+///
+/// Bytes below `readable_len` are complete and never change. What lies past it is the appender's business.
+pub struct Segment<F: File> {
+    /// The number in its name.
+    pub number: u64,
+    /// Its uid, which every record checksum covers.
+    pub uid: u64,
+    /// Its place in the view's table.
+    pub slot: SegmentSlot,
+    /// Its place in the manifest's order.
+    pub rank: u64,
+    /// Its file name.
+    pub name: String,
+    pub(crate) file: F,
+    pub(crate) map: Option<F::Map>,
+    readable_len: ReadableLen,
+    live_bytes: AtomicU64,
+}
+
+/// Alone on its cache line: the writer stores here after every append, and readers of sealed segments must
+/// not feel it.
+#[repr(align(128))]
+struct ReadableLen(AtomicU64);
+
+/// Which segment a file is.
+#[derive(Clone, Copy, Debug)]
+pub struct SegmentId {
+    /// The number in its name.
+    pub number: u64,
+    /// Its uid.
+    pub uid: u64,
+    /// Its place in the view's table.
+    pub slot: SegmentSlot,
+    /// Its place in the manifest's order.
+    pub rank: u64,
+}
+
+impl<F: File> Segment<F> {
+    /// Wraps an open file. `map_len` is how much to map, `None` to read with `pread`.
+    pub fn new(id: SegmentId, file: F, readable_len: u64, map_len: Option<u64>) -> Result<Self> {
+        let name = names::segment(id.number);
+        let map = match map_len {
+            Some(len) if len > 0 => file.map(len).map_err(|err| Error::io("map", &name, err))?,
+            _ => None,
+        };
+        Ok(Segment {
+            number: id.number,
+            uid: id.uid,
+            slot: id.slot,
+            rank: id.rank,
+            name,
+            file,
+            map,
+            readable_len: ReadableLen(AtomicU64::new(readable_len)),
+            live_bytes: AtomicU64::new(0),
+        })
+    }
+
+    /// How many bytes from the start are complete.
+    pub fn readable_len(&self) -> u64 {
+        self.readable_len.0.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_readable_len(&self, len: u64) {
+        self.readable_len.0.store(len, Ordering::Release);
+    }
+
+    /// Makes everything appended so far durable.
+    pub fn sync(&self) -> Result<()> {
+        self.file.sync_data().map_err(|err| Error::io("sync", &self.name, err))
+    }
+
+    /// Bytes of records that the keydir points to, by size class.
+    pub fn live_bytes(&self) -> u64 {
+        self.live_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Counts a record that became its key's newest.
+    pub fn add_live(&self, bytes: u64) {
+        self.live_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts a record that is its key's newest no more.
+    pub fn sub_live(&self, bytes: u64) {
+        self.live_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// All segments that locations may point to.
+pub struct View<F: File> {
+    slots: Vec<Option<Arc<Segment<F>>>>,
+}
+
+impl<F: File> View<F> {
+    /// A view of `segments`, each at its own slot.
+    pub fn new(segments: impl IntoIterator<Item = Arc<Segment<F>>>) -> Self {
+        let mut slots = Vec::new();
+        for segment in segments {
+            let at = segment.slot.0 as usize;
+            if slots.len() <= at {
+                slots.resize_with(at + 1, || None);
+            }
+            slots[at] = Some(segment);
+        }
+        View { slots }
+    }
+
+    /// This view and one more segment.
+    pub fn with(&self, segment: Arc<Segment<F>>) -> Self {
+        View::new(self.segments().cloned().chain([segment]))
+    }
+
+    /// The segment at `slot`; `None` means that the caller's view is older than its location.
+    #[inline]
+    pub fn segment(&self, slot: SegmentSlot) -> Option<&Arc<Segment<F>>> {
+        self.slots.get(slot.0 as usize)?.as_ref()
+    }
+
+    /// All segments, in no order.
+    pub fn segments(&self) -> impl Iterator<Item = &Arc<Segment<F>>> {
+        self.slots.iter().flatten()
+    }
+
+    /// A slot that no segment of this view has.
+    pub fn free_slot(&self) -> SegmentSlot {
+        SegmentSlot(u32::try_from(self.slots.len()).unwrap_or(u32::MAX))
+    }
+}

@@ -1,0 +1,165 @@
+//! What the engine's tests share: random histories, a model of what each must leave, and a checker.
+
+#![allow(dead_code, reason = "each test program uses its own part")]
+
+use bitcask::engine::Db;
+use bitcask::features::batch::Batch;
+use bitcask::io::sim::{Rng, Sim};
+use bitcask::options::{Options, SyncMode};
+use bitcask::{Error, Result};
+use std::path::Path;
+
+/// Where every simulated store lives.
+pub const DIR: &str = "/store";
+/// How many different keys histories use.
+pub const KEYS: usize = 10;
+
+/// One write: what it does to each key it touches.
+#[derive(Clone, Debug)]
+pub enum Write {
+    /// Put value number `1` under key `0`.
+    Put(usize, u32),
+    /// Delete a key.
+    Delete(usize),
+    /// A batch of puts and deletions.
+    Batch(Vec<(usize, Option<u32>)>),
+}
+
+/// One step of a history.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// A write.
+    Write(Write),
+    /// `sync`.
+    Sync,
+    /// A round of the log thread's jobs.
+    LogThread,
+    /// Close and open again.
+    Reopen,
+}
+
+/// What the store holds: the value number of each key.
+pub type State = Vec<Option<u32>>;
+
+/// The state of an empty store.
+pub fn empty() -> State {
+    vec![None; KEYS]
+}
+
+/// Key number `key`; key 0 is the empty key, key 1 a long one.
+pub fn key(key: usize) -> Vec<u8> {
+    match key {
+        0 => Vec::new(),
+        1 => vec![b'k'; 300],
+        _ => format!("key-{key}").into_bytes(),
+    }
+}
+
+/// The bytes of value number `value`: any length, now and then longer than what the writer assembles.
+pub fn value(value: u32) -> Vec<u8> {
+    let mut rng = Rng::derive(&[u64::from(value), 77]);
+    let len = match rng.below(40) {
+        0 => 4096 + rng.below(3000),
+        1..=5 => 0,
+        6..=20 => rng.below(24),
+        _ => rng.below(200),
+    };
+    let mut bytes = vec![0; len];
+    rng.fill(&mut bytes);
+    let tag = value.to_le_bytes();
+    bytes.extend_from_slice(&tag);
+    bytes
+}
+
+/// A random history of `len` steps.
+pub fn history(rng: &mut Rng, len: usize) -> Vec<Step> {
+    let mut next_value = 0;
+    let mut fresh = || {
+        next_value += 1;
+        next_value
+    };
+    (0..len)
+        .map(|_| match rng.below(100) {
+            0..=54 => Step::Write(Write::Put(rng.below(KEYS), fresh())),
+            55..=69 => Step::Write(Write::Delete(rng.below(KEYS))),
+            70..=79 => {
+                let mut keys: Vec<usize> = (0..KEYS).collect();
+                let count = 1 + rng.below(4);
+                let operations = (0..count).map(|_| {
+                    let key = keys.swap_remove(rng.below(keys.len()));
+                    (key, rng.chance(2, 3).then(&mut fresh))
+                });
+                Step::Write(Write::Batch(operations.collect()))
+            }
+            80..=87 => Step::Sync,
+            88..=95 => Step::LogThread,
+            _ => Step::Reopen,
+        })
+        .collect()
+}
+
+/// Options that make small stores rotate often.
+pub fn options(sync: SyncMode) -> Options {
+    Options { sync, max_segment_bytes: 1024, ..Options::default() }
+}
+
+/// Does `write` to the model.
+pub fn apply(state: &mut State, write: &Write) {
+    match write {
+        Write::Put(key, value) => state[*key] = Some(*value),
+        Write::Delete(key) => state[*key] = None,
+        Write::Batch(operations) => operations.iter().for_each(|(key, value)| state[*key] = *value),
+    }
+}
+
+/// Does `write` to the store.
+pub fn perform(db: &Db<Sim>, write: &Write) -> Result<()> {
+    match write {
+        Write::Put(at, number) => db.put(&key(*at), &value(*number)).map(|_| ()),
+        Write::Delete(at) => db.delete(&key(*at)).map(|_| ()),
+        Write::Batch(operations) => {
+            let mut batch = Batch::new();
+            for (at, number) in operations {
+                match number {
+                    Some(number) => batch.put(&key(*at), &value(*number))?,
+                    None => batch.delete(&key(*at))?,
+                }
+            }
+            db.write(&batch).map(|_| ())
+        }
+    }
+}
+
+/// Opens the store of a simulated machine.
+pub fn open(sim: &Sim, options: &Options) -> Result<Db<Sim>> {
+    Db::open(sim.clone(), Path::new(DIR), options)
+}
+
+/// What the store holds, every byte of every value compared.
+pub fn observe(db: &Db<Sim>) -> std::result::Result<State, String> {
+    let mut state = empty();
+    for (at, held) in state.iter_mut().enumerate() {
+        let found =
+            db.get(&key(at), <[u8]>::to_vec).map_err(|err: Error| format!("get of key {at}: {err}"))?;
+        let Some(found) = found else {
+            continue;
+        };
+        let tag = found.last_chunk::<4>().ok_or_else(|| format!("key {at} has a value of nobody"))?;
+        let number = u32::from_le_bytes(*tag);
+        if value(number) != found {
+            return Err(format!("key {at} has bytes that were never put"));
+        }
+        *held = Some(number);
+    }
+    let count = db.count().map_err(|err| err.to_string())?;
+    let known = state.iter().flatten().count() as u64;
+    if count != known {
+        return Err(format!("count says {count}, {known} keys have values"));
+    }
+    Ok(state)
+}
+
+/// A setting from the environment, for long runs.
+pub fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
