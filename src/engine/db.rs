@@ -34,7 +34,7 @@ pub struct Db<E: Env> {
 }
 
 /// A store on the real machine.
-//pub type Store = Db<crate::io::disk::Disk>;
+pub type Store = Db<crate::io::disk::Disk>;
 
 /// What threads share.
 pub(crate) struct Inner<E: Env> {

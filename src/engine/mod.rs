@@ -14,6 +14,6 @@ mod recover;
 mod write;
 mod writer;
 
-pub use db::Db;
+pub use db::{Db, Store};
 pub use read::Pinned;
 pub use write::{BatchEntry, MAX_BATCH_LEN};

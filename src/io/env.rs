@@ -41,7 +41,8 @@ pub trait Env: Clone + Send + Sync + 'static {
     /// An open directory.
     type Dir: Dir;
 
-    /// Opens a directory without following a symbolic link in the last component's place.
+    /// Opens a directory. The path is the host's own choice and may lead through symbolic links, also at its
+    /// end; only what lies inside the directory is distrusted.
     fn open_dir(&self, path: &Path, options: DirOptions) -> io::Result<Self::Dir>;
 
     /// Nanoseconds since 1970 by the wall clock, which may be set back.

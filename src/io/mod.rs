@@ -1,5 +1,6 @@
 //! The only door to the operating system: files, clock, randomness, threads.
 
+pub mod disk;
 pub mod env;
 #[doc(hidden)]
 pub mod sim;

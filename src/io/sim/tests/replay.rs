@@ -1,7 +1,6 @@
 //! The same seed and calls give the same run; and how fast images come.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 use super::*;
 use crate::io::sim::{Call, FaultPlan, Op, Rng};
@@ -151,35 +150,4 @@ fn starting_the_log_frees_what_nothing_can_reach_and_nothing_else() {
     dir.sync().unwrap();
     sim.start_log();
     assert!(sim.state().disk.files.iter().all(|inode| inode.seen.len() == 0));
-}
-
-#[test]
-#[ignore = "a measurement: run with --release --ignored --nocapture"]
-fn images_per_second() {
-    let sim = run(17, 95);
-    let (mut images, mut bytes, begin) = (0_u64, 0_usize, Instant::now());
-    for seed in 0..500 {
-        let mut crasher = sim.crasher();
-        while crasher.advance() {
-            std::hint::black_box(crasher.image(Survival::Random(seed)));
-            images += 1;
-        }
-    }
-    let alone = f64::from(u32::try_from(images).unwrap()) / begin.elapsed().as_secs_f64();
-    let (mut reread, begin) = (0_u32, Instant::now());
-    let mut buf = vec![0; 65_536];
-    for seed in 0..200 {
-        let mut crasher = sim.crasher();
-        while crasher.advance() {
-            let image = crasher.image(Survival::Random(seed));
-            let dir = open_dir(&image);
-            for name in dir.names().unwrap() {
-                bytes += dir.open(&name, false).unwrap().read_at(&mut buf, 0).unwrap();
-            }
-            reread += 1;
-        }
-    }
-    let opened = f64::from(reread) / begin.elapsed().as_secs_f64();
-    println!("{} operations: {alone:.0} images/s, {opened:.0} images/s listed and read", sim.op_count());
-    println!("{} bytes an image on average", bytes / reread as usize);
 }
