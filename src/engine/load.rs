@@ -9,7 +9,7 @@ use super::recover::RECORDS_AT;
 use crate::error::Result;
 use crate::format::record::Flags;
 use crate::io::env::{Env, File};
-use crate::keydir::digest::Digest;
+use crate::keydir::Digest;
 use crate::keydir::location::Location;
 use crate::segment::scanner::{Scanner, Step};
 use crate::segment::view::{Position, Segment};

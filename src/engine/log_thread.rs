@@ -12,7 +12,7 @@ use crate::format::manifest::{Manifest, SegmentEntry, SegmentState};
 use crate::io::env::{Dir, Env};
 use crate::options::SyncMode;
 use crate::segment::view::{Segment, SegmentId};
-use crate::sync::{Arc, Condvar, Mutex, Ordering};
+use crate::sync::{Arc, AtomicBool, Condvar, Mutex, Ordering};
 use std::sync::Weak;
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,8 @@ const RETRY_AFTER: Duration = Duration::from_millis(200);
 /// How the log thread is told what to do.
 #[derive(Default)]
 pub(crate) struct Bell {
+    /// Lets a writer see without a lock that it need not ring again.
+    ringing: AtomicBool,
     state: Mutex<BellState>,
     rung: Condvar,
 }
@@ -36,8 +38,10 @@ struct BellState {
 
 impl Bell {
     pub(crate) fn ring(&self) {
-        self.state.lock().work = true;
-        self.rung.notify_one();
+        if !self.ringing.swap(true, Ordering::AcqRel) {
+            self.state.lock().work = true;
+            self.rung.notify_one();
+        }
     }
 
     pub(crate) fn stop(&self) {
@@ -54,6 +58,7 @@ impl Bell {
                 return None;
             }
             if std::mem::take(&mut state.work) {
+                self.ringing.store(false, Ordering::Release);
                 return Some(true);
             }
             match until {
@@ -111,7 +116,7 @@ impl<E: Env> Inner<E> {
     }
 
     fn log_jobs(&self, sync_now: bool) -> Result<()> {
-        self.keydir.prepare();
+        while self.keydir.prepare() {}
         let (appended, left, needs_spare) = {
             let writer = self.writer()?.lock();
             (writer.appended(), !writer.retired.is_empty(), writer.spare.is_none())

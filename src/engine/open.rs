@@ -17,9 +17,8 @@ use crate::format::marker::Watermark;
 use crate::format::names;
 use crate::format::segment_header::{HeaderState, SEGMENT_HEADER_LEN, SegmentHeader};
 use crate::io::env::{Dir, DirOptions, Env, File, LockKind};
-use crate::keydir::digest::Secret;
 use crate::keydir::location::SegmentSlot;
-use crate::keydir::table::Keydir;
+use crate::keydir::{Keydir, Secret};
 use crate::options::Options;
 use crate::segment::reader::read_full;
 use crate::segment::view::{Segment, SegmentId, View};
@@ -216,7 +215,7 @@ impl<F: File> Assembly<F> {
 
     fn add_sealed(&mut self, sealed: Vec<Listed<F>>) -> Result<()> {
         for listed in sealed {
-            let stated = listed.entry.len();
+            let stated = listed.entry.kept_len();
             self.add_listed(listed, stated, false)?;
         }
         Ok(())
@@ -395,7 +394,7 @@ impl<E: Env> Recovery<'_, E> {
 
 /// Uid and length of the last of `entries`, for the header of the segment that follows it.
 fn last_link(entries: &[SegmentEntry]) -> (u64, u64) {
-    entries.last().map_or((0, 0), |entry| (entry.uid, entry.len()))
+    entries.last().map_or((0, 0), |entry| (entry.uid, entry.kept_len()))
 }
 
 fn create_listed<E: Env>(env: &E, dir: &E::Dir, manifest: &mut Manifest) -> Result<Listed<FileOf<E>>> {

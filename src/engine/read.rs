@@ -7,7 +7,7 @@ use super::db::{Db, FileOf, Inner};
 use crate::error::{Error, Result};
 use crate::format::record::{MAX_KEY_LEN, Record};
 use crate::io::env::Env;
-use crate::keydir::digest::Digest;
+use crate::keydir::Digest;
 use crate::keydir::location::Location;
 use crate::segment::view::{Position, Segment, View};
 use crate::sync::Arc;

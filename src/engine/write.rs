@@ -11,7 +11,7 @@ use super::writer::{ASSEMBLE_MAX_LEN, Place, Writer};
 use crate::error::{Error, Result};
 use crate::format::record::{Draft, Flags, MAX_KEY_LEN, MAX_VALUE_LEN};
 use crate::io::env::Env;
-use crate::keydir::digest::Digest;
+use crate::keydir::Digest;
 use crate::keydir::location::{Location, SegmentSlot};
 use crate::options::SyncMode;
 use crate::segment::appender::AppendError;
@@ -202,7 +202,8 @@ impl<E: Env> Inner<E> {
             }
         })?;
         self.counters.bytes_written.fetch_add(writer.appended() - before, Ordering::Relaxed);
-        if writer.appended() / SYNC_BEHIND_BYTES != before / SYNC_BEHIND_BYTES {
+        let many_unsynced = writer.appended() / SYNC_BEHIND_BYTES != before / SYNC_BEHIND_BYTES;
+        if many_unsynced || self.keydir.wants_prepare() {
             self.bell.ring();
         }
         Ok(())

@@ -225,7 +225,7 @@ impl Manifest {
 
 impl SegmentEntry {
     /// The final length of a sealed segment; of another, how much of it is proven durable.
-    pub fn len(&self) -> u64 {
+    pub fn kept_len(&self) -> u64 {
         match self.state {
             SegmentState::Sealed(sealed) => sealed.len,
             SegmentState::Unsealed { durable } => durable,

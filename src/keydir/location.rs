@@ -69,6 +69,11 @@ impl Location {
         (self.0 >> OFFSET_SHIFT & 0xFFFF_FFFF) * 8
     }
 
+    /// Segment slot and offset, size and flags left out: orders records, and is equal for the same record only.
+    pub fn position(self) -> u64 {
+        self.0 >> OFFSET_SHIFT
+    }
+
     /// An upper bound of the record's length, at most an eighth above it: one read of this many bytes holds it.
     pub fn max_len(self) -> u64 {
         class_bound(self.class())
@@ -91,7 +96,7 @@ impl Location {
     }
 
     fn class(self) -> u8 {
-        (self.0 >> CLASS_SHIFT & 0xFF).to_le_bytes()[0]
+        (self.0 >> CLASS_SHIFT).to_le_bytes()[0]
     }
 }
 

@@ -1,49 +1,335 @@
-//! STUB
-#![allow(missing_docs)]
-use super::{digest::Digest, location::Location};
-use crate::Result;
-use crate::sync::Mutex;
-use std::collections::HashMap;
-pub struct Keydir(Mutex<HashMap<Digest, Location>>);
+//! The index itself: from a key's digest to its newest record's location.
+//!
+//! Every call is safe from any thread. Reads write nothing shared and take no lock; writes to one key are serialised
+//! by its group. Exact counts are kept beside the groups. Memory only grows: what removals free is used again by
+//! later inserts, and goes back to the system with the index.
+//!
+//! Slots are found through [`directory`](super::directory), searched and changed in [`group`](super::group), grown in
+//! [`grow`](super::grow); loading has rules of its own in [`load`](super::load).
+
+use super::arena::{Arena, MAX_PAGES};
+use super::digest::Digest;
+use super::directory::{Directory, MAX_DEPTH};
+use super::group::{Backoff, Cover, Lookup, MAX_PAGES_PER_GROUP, Place, Writer, comfortable};
+use super::grow::{Growth, MAX_PAGES_PER_GROWTH, grow};
+use super::location::Location;
+use super::overflow::Overflow;
+use crate::sync::{AtomicU64, Ordering};
+use crate::{Error, Result};
+
+/// Pages and groups held ready beyond what one caller reserved, for growths that other threads are in the middle of.
+const RESERVE_GROWTHS: usize = 8;
+/// A growth adds at most this many pages to those in use: twelve become at most two times seven.
+const MAX_PAGES_ADDED: usize = 2;
+/// A page is never added for fewer keys than this, once its group has been grown to make room at all.
+const MIN_KEYS_PER_PAGE: usize = 128;
+/// Nor a group for fewer than this.
+const MIN_KEYS_PER_GROUP: usize = 1024;
+
+/// The index. See the module.
+pub struct Keydir {
+    directory: Directory,
+    arena: Arena,
+    overflow: Overflow,
+    counts: Counts,
+}
+
+/// Written by every put; kept off the lines that readers load.
+#[repr(align(128))]
+#[derive(Default)]
+struct Counts {
+    live: AtomicU64,
+    tombstones: AtomicU64,
+}
+
+/// What a change is to do with the location found.
+pub(super) enum Change {
+    Keep,
+    Put(Location),
+    Remove,
+}
+
+/// What changes did to the counts; added up by the caller.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Tally {
+    pub(super) live: i64,
+    pub(super) tombstones: i64,
+}
+
+impl Tally {
+    #[inline]
+    fn count(&mut self, location: Option<Location>, by: i64) {
+        match location {
+            Some(location) if location.is_tombstone() => self.tombstones += by,
+            Some(_) => self.live += by,
+            None => (),
+        }
+    }
+}
+
 impl Keydir {
-    pub fn new(_: u64) -> Result<Self> {
-        Ok(Keydir(Default::default()))
+    /// An index with room for `expected_keys` keys; it grows past them. Memory is taken from the system as keys
+    /// come, or by [`Keydir::prepare`].
+    ///
+    /// # Errors
+    /// `NoMemory`.
+    pub fn new(expected_keys: u64) -> Result<Self> {
+        let (depth, pages) = Self::shape_for(expected_keys)?;
+        let groups = 1usize << depth;
+        let arena = Arena::new(groups * pages)?;
+        let directory = Directory::new(depth)?;
+        let mut ids = Vec::with_capacity(groups * pages);
+        arena.take_fresh(groups * pages, |id| ids.push(id))?;
+        for (prefix, ids) in (0..).zip(ids.chunks(pages)) {
+            let group = directory.create()?;
+            let cover = Cover { depth, prefix };
+            group.initialise(cover, ids, 0);
+            directory.publish(cover, group);
+        }
+        Ok(Keydir { directory, arena, overflow: Overflow::default(), counts: Counts::default() })
     }
-    pub fn prefetch(&self, _: Digest) {}
-    pub fn get(&self, d: Digest) -> Option<Location> {
-        self.0.lock().get(&d).copied()
+
+    /// Depth of the directory and pages a group such that `expected_keys` fit without growth, nearly always.
+    fn shape_for(expected_keys: u64) -> Result<(u32, usize)> {
+        let too_many = || Error::NoMemory { bytes: usize::MAX };
+        let keys = usize::try_from(expected_keys).map_err(|_| too_many())?;
+        if keys / comfortable(1) >= MAX_PAGES {
+            return Err(too_many());
+        }
+        // Groups differ in size by their square root; most fit with a twenty-fifth to spare.
+        let keys = keys + keys / 25;
+        let depth = (0..MAX_DEPTH)
+            .find(|&depth| keys >> depth < comfortable(MAX_PAGES_PER_GROUP))
+            .ok_or_else(too_many)?;
+        Ok((depth, ((keys >> depth) + 1).div_ceil(comfortable(1)).min(MAX_PAGES_PER_GROUP)))
     }
-    pub fn reserve(&self, _: usize) -> Result<()> {
-        Ok(())
+
+    /// Asks the processor for the lines where `digest` is, so that a call soon after need not wait for memory.
+    #[inline]
+    pub fn prefetch(&self, digest: Digest) {
+        self.directory.find(digest.lo).prefetch_home(&self.arena, digest);
     }
-    pub fn insert(&self, d: Digest, l: Location) -> Option<Location> {
-        self.0.lock().insert(d, l)
+
+    /// Asks for the line that [`Keydir::prefetch`] itself must wait for; for callers with many digests at hand.
+    #[inline]
+    pub fn prefetch_group(&self, digest: Digest) {
+        self.directory.find(digest.lo).prefetch();
     }
-    pub fn remove(&self, d: Digest) -> Option<Location> {
-        self.0.lock().remove(&d)
+
+    /// Where the newest record of the key is.
+    #[inline]
+    pub fn get(&self, digest: Digest) -> Option<Location> {
+        let mut backoff = Backoff::default();
+        loop {
+            match self.directory.find(digest.lo).lookup(&self.arena, digest) {
+                Lookup::Found(location) => return Some(location),
+                Lookup::Absent => return self.overflow.get(digest),
+                Lookup::Elsewhere | Lookup::Disturbed => backoff.pause(),
+            }
+        }
     }
-    pub fn load_batch(&self, b: &[(Digest, Location)], mut f: impl FnMut(Location)) -> Result<()> {
-        let mut m = self.0.lock();
-        for &(d, l) in b {
-            match m.get(&d) {
-                Some(o) if (o.slot(), o.offset()) > (l.slot(), l.offset()) => f(l),
-                _ => {
-                    if let Some(o) = m.insert(d, l) {
-                        f(o)
+
+    /// Makes sure that the next `additional` inserts cannot fail for memory. Cheap when they cannot.
+    ///
+    /// # Errors
+    /// `NoMemory`; the index is as it was.
+    #[inline]
+    pub fn reserve(&self, additional: usize) -> Result<()> {
+        // Each group that gets any may grow at once; past that, growth goes with the number of keys.
+        let groups = self.directory.groups();
+        let grown = additional.min(groups);
+        let spread = additional / (groups * MIN_KEYS_PER_GROUP) + 1;
+        let depth = self.directory.depth() + 1 + spread.ilog2();
+        self.arena.ensure(
+            grown * MAX_PAGES_ADDED + additional / MIN_KEYS_PER_PAGE + RESERVE_GROWTHS * MAX_PAGES_PER_GROWTH,
+        )?;
+        self.directory.ensure(grown + additional / MIN_KEYS_PER_GROUP + RESERVE_GROWTHS)?;
+        self.directory.ensure_level(depth)
+    }
+
+    /// Sets the key's location and answers the one it had. A tombstone may be inserted; it is not counted as a key.
+    ///
+    /// # Panics
+    /// When the index must grow, memory cannot be had and [`Keydir::reserve`] was not asked before.
+    #[inline]
+    pub fn insert(&self, digest: Digest, location: Location) -> Option<Location> {
+        let mut tally = Tally::default();
+        let old = self.change(digest, true, &mut tally, |_| Change::Put(location));
+        self.settle(tally);
+        old.expect("room in the keydir is reserved before a record is appended")
+    }
+
+    /// Removes the key and answers the location it had.
+    #[inline]
+    pub fn remove(&self, digest: Digest) -> Option<Location> {
+        let mut tally = Tally::default();
+        let old = self.change(digest, false, &mut tally, |_| Change::Remove);
+        self.settle(tally);
+        old.expect("only inserts need memory")
+    }
+
+    /// Sets the key's location to `new` if it is `old`, and answers whether it was.
+    #[inline]
+    pub fn replace_if(&self, digest: Digest, old: Location, new: Location) -> bool {
+        let mut tally = Tally::default();
+        let found = self.change(digest, false, &mut tally, |found| {
+            if found == Some(old) { Change::Put(new) } else { Change::Keep }
+        });
+        self.settle(tally);
+        found.expect("only inserts need memory") == Some(old)
+    }
+
+    /// How many keys there are, tombstones left out.
+    #[inline]
+    pub fn len(&self) -> u64 {
+        self.counts.live.load(Ordering::Relaxed)
+    }
+
+    /// Whether there are no keys.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many tombstones there are.
+    pub fn tombstones(&self) -> u64 {
+        self.counts.tombstones.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of memory in use, at their highest so far.
+    pub fn memory_bytes(&self) -> u64 {
+        self.arena.bytes() + self.directory.bytes()
+    }
+
+    /// Whether [`Keydir::prepare`] has something to do; one load.
+    #[inline]
+    pub fn wants_prepare(&self) -> bool {
+        self.arena.wants_prepare()
+    }
+
+    /// Makes memory ready before puts need it, at most 2 MiB a call, and answers whether there is more to do. For a
+    /// background thread; nothing depends on it but the time puts take.
+    pub fn prepare(&self) -> bool {
+        self.arena.prepare()
+    }
+
+    /// Calls `each` for every key and tombstone, in no order. What is there from before the call until after it is
+    /// seen once. `each` must not change the index.
+    pub fn for_each(&self, mut each: impl FnMut(Digest, Location)) {
+        self.for_each_group(|writer| writer.for_each(&mut each));
+        self.overflow.for_each(each);
+    }
+
+    /// Calls `each` for every group, locked. A group that is split beside this is seen once, before or after, or each
+    /// half is.
+    pub(super) fn for_each_group(&self, mut each: impl FnMut(&mut Writer<'_>)) {
+        let mut prefix = 0;
+        loop {
+            let mut writer = self.directory.find(prefix).lock(&self.arena);
+            let cover = writer.cover();
+            if !cover.admits(prefix) {
+                continue;
+            }
+            each(&mut writer);
+            drop(writer);
+            // Counts up in the cover's bits with the last the lowest: on to the half not seen of the deepest split
+            // that has one. Groups never unite, so there is a group with that very prefix.
+            let Some(bit) = (0..cover.depth).rev().find(|bit| prefix >> bit & 1 == 0) else { return };
+            prefix = prefix & ((1 << bit) - 1) | 1 << bit;
+        }
+    }
+
+    /// Looks the digest up, asks `decide` what to do, and does it, all at once as others see it. Answers what was
+    /// there. With `may_insert` false, an absent digest stays absent and `decide` is not asked.
+    ///
+    /// # Errors
+    /// `NoMemory`, with `may_insert` only; nothing changed.
+    #[inline]
+    pub(super) fn change(
+        &self,
+        digest: Digest,
+        may_insert: bool,
+        tally: &mut Tally,
+        decide: impl FnOnce(Option<Location>) -> Change,
+    ) -> Result<Option<Location>> {
+        let mut backoff = Backoff::default();
+        loop {
+            let mut writer = self.directory.find(digest.lo).lock(&self.arena);
+            if !writer.cover().admits(digest.lo) {
+                drop(writer);
+                backoff.pause();
+                continue;
+            }
+            let (place, found) = writer.search(digest);
+            match place {
+                Place::At(position) => {
+                    match decide(found) {
+                        Change::Keep => return Ok(found),
+                        Change::Put(location) => {
+                            writer.replace(position, location);
+                            tally.count(Some(location), 1);
+                        }
+                        Change::Remove => writer.remove(position),
                     }
+                    tally.count(found, -1);
+                    return Ok(found);
+                }
+                Place::Before(boundary) => {
+                    if let Some(found) = self.overflow.get(digest) {
+                        match decide(Some(found)) {
+                            Change::Keep => return Ok(Some(found)),
+                            Change::Put(location) => {
+                                self.overflow.insert(digest, location);
+                                tally.count(Some(location), 1);
+                            }
+                            Change::Remove => self.overflow.remove(digest),
+                        }
+                        tally.count(Some(found), -1);
+                        return Ok(Some(found));
+                    }
+                    if !may_insert {
+                        return Ok(None);
+                    }
+                    if writer.is_crowded() && self.make_room(&mut writer)? == Growth::Done {
+                        continue;
+                    }
+                    if let Change::Put(location) = decide(None) {
+                        if writer.is_full() {
+                            self.overflow.insert(digest, location);
+                        } else {
+                            writer.insert(boundary, digest, location);
+                        }
+                        tally.count(Some(location), 1);
+                    }
+                    return Ok(None);
                 }
             }
         }
-        Ok(())
     }
-    pub fn sweep_tombstones(&self) {
-        self.0.lock().retain(|_, l| !l.is_tombstone())
+
+    /// Grows a crowded group; without memory, it may be filled to its last slot.
+    #[cold]
+    fn make_room(&self, writer: &mut Writer<'_>) -> Result<Growth> {
+        match grow(&self.arena, &self.directory, writer) {
+            Err(_) if !writer.is_full() => Ok(Growth::AtLimit),
+            result => result,
+        }
     }
-    pub fn len(&self) -> u64 {
-        self.0.lock().values().filter(|l| !l.is_tombstone()).count() as u64
+
+    /// Adds what changes did to the counts.
+    #[inline]
+    pub(super) fn settle(&self, tally: Tally) {
+        for (count, by) in [(&self.counts.live, tally.live), (&self.counts.tombstones, tally.tombstones)] {
+            if by != 0 {
+                count.fetch_add(by.cast_unsigned(), Ordering::Relaxed);
+            }
+        }
     }
-    pub fn memory_bytes(&self) -> u64 {
-        0
+
+    pub(super) fn arena(&self) -> &Arena {
+        &self.arena
     }
-    pub fn prepare(&self) {}
+
+    pub(super) fn overflow(&self) -> &Overflow {
+        &self.overflow
+    }
 }

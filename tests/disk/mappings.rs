@@ -75,3 +75,15 @@ fn an_absurd_length_is_an_error() {
     assert!(file.map(u64::MAX).is_err());
     assert!(file.map(1 << 62).is_err());
 }
+
+#[test]
+fn a_large_range_is_whole_at_any_alignment_up_to_the_mappings_end() {
+    let scratch = Scratch::new();
+    let (file, map) = file_and_map(&scratch, RESERVED);
+    let bytes: Vec<u8> = (0..=250).cycle().take(200_000).collect();
+    for offset in [1, 4096, RESERVED - 200_000] {
+        file.write_at(&[IoSlice::new(&bytes)], offset).unwrap();
+        assert!(map.bytes(offset, bytes.len()).unwrap() == bytes, "at {offset}");
+    }
+    assert!(map.bytes(RESERVED - 199_999, bytes.len()).is_none());
+}

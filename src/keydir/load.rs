@@ -1,0 +1,105 @@
+//! Loading: several threads bring in segments in any order, and the newest record of each key must win.
+//!
+//! Recency is position. Each location is kept or not by comparing positions under its group's writer, so the outcome
+//! does not depend on the order in which segments come. A deletion keeps its slot, as a tombstone, until all segments
+//! are in: without it an older record that comes later would bring the key back. Then
+//! [`Keydir::sweep_tombstones`] takes the tombstones out.
+
+use super::digest::Digest;
+use super::group::pages_for;
+use super::grow::relayout;
+use super::location::Location;
+use super::table::{Change, Keydir, Tally};
+use crate::Result;
+
+/// Digests prefetched together: enough to keep the processor's line buffers busy, few enough to stay cached.
+const WINDOW: usize = 32;
+
+/// What loading a location did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoadOutcome {
+    /// The key was not known.
+    Added,
+    /// Two records of the key are known; this is the older one's location, which the index does not hold (any more).
+    Superseded(Location),
+    /// This very record was loaded before.
+    Known,
+}
+
+impl Keydir {
+    /// Brings in a location unless the index holds a later position for the key. A deletion comes as a tombstone.
+    ///
+    /// # Errors
+    /// `NoMemory`; the location was not brought in.
+    pub fn insert_newest(&self, digest: Digest, location: Location) -> Result<LoadOutcome> {
+        let mut tally = Tally::default();
+        let outcome = self.load_one(digest, location, &mut tally);
+        self.settle(tally);
+        outcome
+    }
+
+    /// Brings in many locations, and tells `on_superseded` each one that is not the newest of its key. Waits for
+    /// memory once for many digests rather than once for each.
+    ///
+    /// # Errors
+    /// `NoMemory`; some locations were brought in.
+    pub fn load_batch(
+        &self,
+        batch: &[(Digest, Location)],
+        mut on_superseded: impl FnMut(Location),
+    ) -> Result<()> {
+        let mut tally = Tally::default();
+        let mut result = Ok(());
+        'batch: for window in batch.chunks(WINDOW) {
+            for &(digest, _) in window {
+                self.prefetch_group(digest);
+            }
+            for &(digest, _) in window {
+                self.prefetch(digest);
+            }
+            for &(digest, location) in window {
+                match self.load_one(digest, location, &mut tally) {
+                    Ok(LoadOutcome::Superseded(older)) => on_superseded(older),
+                    Ok(LoadOutcome::Added | LoadOutcome::Known) => (),
+                    Err(error) => {
+                        result = Err(error);
+                        break 'batch;
+                    }
+                }
+            }
+        }
+        self.settle(tally);
+        result
+    }
+
+    fn load_one(&self, digest: Digest, location: Location, tally: &mut Tally) -> Result<LoadOutcome> {
+        let found = self.change(digest, true, tally, |found| match found {
+            Some(found) if found.position() >= location.position() => Change::Keep,
+            _ => Change::Put(location),
+        })?;
+        Ok(match found {
+            None => LoadOutcome::Added,
+            Some(found) if found.position() == location.position() => LoadOutcome::Known,
+            Some(found) if found.position() < location.position() => LoadOutcome::Superseded(found),
+            Some(_) => LoadOutcome::Superseded(location),
+        })
+    }
+
+    /// Takes out all tombstones, once all segments are in. Reads and writes may go on meanwhile.
+    pub fn sweep_tombstones(&self) {
+        if self.tombstones() == 0 {
+            return;
+        }
+        let mut removed = 0;
+        self.for_each_group(|writer| {
+            removed += writer.remove_all(Location::is_tombstone);
+            if pages_for(writer.count()) < writer.pages() {
+                // Pages are for other groups to use; without memory to move to, the group stays as it is.
+                let _ = relayout(self.arena(), writer, pages_for(writer.count()));
+            }
+        });
+        removed += self.overflow().remove_all(Location::is_tombstone);
+        let tombstones = -i64::try_from(removed).expect("fewer slots than 2^63");
+        self.settle(Tally { live: 0, tombstones });
+    }
+}
