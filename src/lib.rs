@@ -2,6 +2,7 @@
 //!
 //! The engine behind `bitcask.h`; see the README for what it is and `docs/` for its design and file format.
 
+pub mod capi;
 pub mod engine;
 pub mod error;
 pub mod features;

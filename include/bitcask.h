@@ -1,0 +1,857 @@
+/*
+ * bitcask.h - an embeddable key-value store: a log on disk, an index in memory.
+ *
+ * Generated from the sources of libbitcask; do not edit.
+ * SPDX-License-Identifier: MIT OR Apache-2.0
+ *
+ * This header is the manual. First the conventions that hold for every function,
+ * then the functions one by one. C89, C11 and C++ programs can include it; a
+ * first program is examples-c/open_and_errors.c.
+ *
+ *
+ * CONTENTS
+ *
+ *   Statuses and errors      Options
+ *   Buffers                  Statistics
+ *   Ownership and lifetimes  Limits
+ *   Threads                  JSON
+ *   Durability               Versions
+ *   Damage, mmap and SIGBUS
+ *   fork(), signals
+ *
+ *
+ * STATUSES AND ERRORS
+ *
+ * Nearly every function answers a bitcask_status:
+ *
+ *   0            BITCASK_OK: it did what it says
+ *   positive     an answer that is no failure, such as BITCASK_NOT_FOUND
+ *   negative     an error, BITCASK_E_...
+ *
+ * A number never changes its meaning and is never used again for another; later
+ * versions may add some, so treat an unknown negative one as an error like E_IO.
+ * BITCASK_OK is 0: compare the status, do not use it as a truth value.
+ *
+ * The last parameter of a call that can fail is a bitcask_error *, which may be
+ * NULL. Set the structure up once with
+ *
+ *     bitcask_error err = BITCASK_ERROR_INIT;
+ *
+ * It is written when the status is negative, and not touched otherwise: look at
+ * the status first. A structure whose struct_size this library does not know is
+ * never written. bitcask_last_error() gives the same text without a structure,
+ * for C programs that stay on one thread; languages whose tasks move between
+ * threads must not use it.
+ *
+ *
+ * BUFFERS
+ *
+ * Keys and values are bytes with a length; they may hold any byte and may be
+ * empty. Where the length is 0 the pointer is ignored and may be NULL; NULL with
+ * a length is E_INVALID, and the message names the argument. Nothing is kept of
+ * what is passed in: it may be freed when the call returns.
+ *
+ * On BITCASK_OK all outputs are set. On a positive answer those that the function
+ * names are set, and all other outputs are zero (NULL, 0), as they all are on an
+ * error. An empty value comes back as a pointer that is not NULL. A buffer or
+ * text that the library allocates has one more byte behind it, a NUL that its
+ * length does not count.
+ *
+ *
+ * OWNERSHIP AND LIFETIMES
+ *
+ *   what                              made by                 ended by
+ *   bitcask_t                         bitcask_open            bitcask_close
+ *   bitcask_pin_t and its bytes       bitcask_get_pinned      bitcask_pin_free
+ *   bitcask_batch_t                   bitcask_batch_new       bitcask_batch_free
+ *   values and JSON texts             bitcask_get, ...        bitcask_free
+ *   bitcask_strerror, bitcask_version constant                never
+ *   bitcask_last_error                the thread              its next failing call
+ *
+ * Ending NULL does nothing. bitcask_close() always releases its handle, also when
+ * it answers an error; using a handle after that is undefined, as it is with
+ * free(). Pins may outlive their store: their bytes stay as they are until
+ * bitcask_pin_free(). Batches belong to no store.
+ *
+ *
+ * THREADS
+ *
+ * Every function that takes a bitcask_t may be called from any number of threads
+ * at once on one handle; reads do not wait for writes. The one exception is
+ * bitcask_close(): the caller sees to it that no other thread is in, or will
+ * enter, a call on that handle. A batch is used by one thread at a time; a pin may
+ * be read by many. Objects may be freed by another thread than the one that made
+ * them. A read sees every write that was answered before the read began.
+ *
+ * The library has a background thread for each store that is open for writing. It
+ * blocks all signals and never calls the program back.
+ *
+ *
+ * DURABILITY
+ *
+ * There is no buffer in this process at any level: a write that was answered is in
+ * the kernel, and survives the death of the process by any cause. What a power cut
+ * or a crash of the system can take is chosen with the option "sync":
+ *
+ *   "always"            nothing that was answered
+ *   {"interval_ms": n}  what was written in about the last n milliseconds
+ *   "none"              what the library and the system had not yet written behind
+ *                       the writer: tens of megabytes, or the last half minute
+ *
+ * At every level what is left is an exact prefix of the writes in their order: no
+ * write is there without those before it, and a batch is there whole or not at
+ * all. bitcask_sync() makes everything so far durable at any level. With
+ * "always", threads that write at the same time share one sync.
+ *
+ * A write is visible to readers before it is durable. A write that answered an
+ * error may or may not be there after a crash, but never half of it. After a
+ * failed sync the handle takes no more writes (E_POISONED), because the system may
+ * have dropped the bytes; reads go on. Close and open the store to go on.
+ *
+ *
+ * DAMAGE, MMAP AND SIGBUS
+ *
+ * Keys and values have checksums, which every read checks. A damaged value makes
+ * its key answer E_CORRUPT; all others read on, and an older value is never shown
+ * in its place.
+ *
+ * With "io": "mmap", and "auto" on local file systems, values are read through a
+ * mapping of the file. If the device fails to deliver a page, or another process
+ * cuts a file short, the system then sends SIGBUS to this process, as with any
+ * mapped file. With "io": "pread" the same comes back as E_IO or E_CORRUPT.
+ *
+ *
+ * FORK(), SIGNALS
+ *
+ * A store does not cross fork(): in the child every call on it answers E_FORKED,
+ * and bitcask_close() there frees the child's memory and leaves the parent's
+ * store and lock alone. Open a store in the child anew, after the parent closed it.
+ *
+ * No function may be called from a signal handler. The library installs none, and
+ * repeats system calls that a signal interrupted (EINTR).
+ *
+ *
+ * OPTIONS
+ *
+ * One JSON object, e.g. {"sync": "always", "max_segment_bytes": 67108864}. NULL and
+ * {} give the defaults. An unknown name, a wrong type or a value out of range is
+ * E_INVALID, and the message says which, what was given and what is accepted.
+ *
+ *   name               default      meaning
+ *   create             true         make the store if there is none
+ *   read_only          false        write nothing; writes answer E_READ_ONLY
+ *   sync               "none"       "none", "always" or {"interval_ms": n}: see
+ *                                   DURABILITY
+ *   io                 "auto"       "auto", "mmap" or "pread": see DAMAGE
+ *   max_segment_bytes  268435456    when a segment is followed by the next, from
+ *                                   65536; a large value or batch may exceed it
+ *   expected_keys      0            make room in memory for so many keys at once
+ *   file_mode          "0600"       permissions of the files, as octal digits
+ *   checkpoint         true         write the index at close, to open faster
+ *   merge              "auto"       who starts merges: "auto", "manual", "off"
+ *
+ *
+ * STATISTICS
+ *
+ * bitcask_stats() answers one JSON object; bitcask_stat_u64() its numbers one by
+ * one. Counts "since open" begin at 0 with every open. The most useful:
+ *
+ *   keys             keys that have a value
+ *   segments         segments, the active one and a prepared spare included
+ *   live_bytes       bytes of records that a key points to, within a few percent
+ *   dead_bytes       bytes that a merge could give back, within a few percent
+ *   disk_bytes       bytes of all segment files
+ *   keydir_bytes     memory that the index takes
+ *   bytes_written    bytes appended since open
+ *   records_written  records appended since open
+ *   unsynced_bytes   appended bytes not yet known to be durable
+ *   syncs            syncs of segment files since open
+ *   rotations        segments completed since open
+ *   corrupt_records  damaged records found since open, at open included
+ *   background_errors  failures of background work since open
+ *   degraded         null, or why unknown and older keys answer E_CORRUPT
+ *   poisoned         null, or why writes are refused
+ *
+ * Numbers that can exceed 2^53, such as versions, are decimal strings in JSON.
+ *
+ *
+ * LIMITS
+ *
+ *   a key            65536 bytes
+ *   a value          2^32 - 1 bytes
+ *   a batch          256 MiB in all
+ *   the index        at most 32 bytes of memory a key, whatever the key's length
+ *
+ * Over a limit is E_TOO_LARGE. Memory for results that cannot be had is
+ * E_NO_MEMORY.
+ *
+ *
+ * JSON
+ *
+ * A document is a value that is JSON text (RFC 8259, UTF-8). The *_json functions
+ * check it, store it as given, and answer its parts as they stand in it: order of
+ * names, spacing and numbers of any length survive. Pointers are RFC 6901 ("/a/0"),
+ * patches RFC 7396. An answer is JSON again: a string has its quotes.
+ *
+ *
+ * VERSIONS
+ *
+ * The ABI is stable within a major version, which is the number in the name of the
+ * shared library (libbitcask.so.1). Each function says since when it exists.
+ * Structures that may grow begin with struct_size.
+ */
+
+#ifndef BITCASK_H
+#define BITCASK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/** The version of this header; bitcask_version_number() gives that of the library loaded. */
+#define BITCASK_VERSION_MAJOR 1
+#define BITCASK_VERSION_MINOR 0
+#define BITCASK_VERSION_PATCH 0
+#define BITCASK_VERSION_NUMBER \
+    (BITCASK_VERSION_MAJOR * 10000 + BITCASK_VERSION_MINOR * 100 + BITCASK_VERSION_PATCH)
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** The start value of a bitcask_error: bitcask_error err = BITCASK_ERROR_INIT; */
+#define BITCASK_ERROR_INIT { (uint32_t)sizeof(bitcask_error), 0, 0, { 0 } }
+
+/**
+ * Writes to be applied together, whole or not at all. Made by `bitcask_batch_new`, ended by
+ * `bitcask_batch_free`. It belongs to no store, and one thread at a time may use it. Since 1.0.0.
+ */
+typedef struct bitcask_batch_t bitcask_batch_t;
+
+/**
+ * An open store. Made by `bitcask_open`, ended by `bitcask_close`. Every function that takes one may be called
+ * from many threads at once. Since 1.0.0.
+ */
+typedef struct bitcask_t bitcask_t;
+
+/**
+ * A value held in place for reading without a copy. Made by `bitcask_get_pinned`, ended by
+ * `bitcask_pin_free`; it and its bytes outlive the close of its store. Since 1.0.0.
+ */
+typedef struct bitcask_pin_t bitcask_pin_t;
+
+/** What a call answers: 0 is success, a positive number an answer that is no failure, a negative one an error. */
+typedef int32_t bitcask_status;
+
+/**
+ * Where a call that fails says why. Set it up with `BITCASK_ERROR_INIT`; it may be used for any number of
+ * calls, but by one thread at a time.
+ *
+ * It is written only when a call answers a negative status, and only when `struct_size` is a size that this
+ * library knows; otherwise it is left as it is. Since 1.0.0.
+ */
+typedef struct bitcask_error {
+    /** sizeof(bitcask_error) as the caller was compiled; `BITCASK_ERROR_INIT` sets it. */
+    uint32_t struct_size;
+    /** The status that the call answered. */
+    int32_t code;
+    /** The system's `errno` behind it, or 0. */
+    int32_t os_errno;
+    /** What happened and what to do, UTF-8, always NUL-terminated, cut to fit. */
+    char message[256];
+} bitcask_error;
+
+/** The call did what it says. */
+#define BITCASK_OK 0
+
+/** There is no such key. */
+#define BITCASK_NOT_FOUND 1
+
+/** Nothing is left to iterate over. */
+#define BITCASK_DONE 2
+
+/** The key is not at the expected version; nothing was written. */
+#define BITCASK_CONFLICT 3
+
+/** The buffer is too small; nothing was copied and the length needed was reported. */
+#define BITCASK_BUFFER_TOO_SMALL 4
+
+/** The feed cannot go on from this cursor; start again from a snapshot. */
+#define BITCASK_RESNAPSHOT 5
+
+/** The document has nothing at this JSON pointer. */
+#define BITCASK_NO_MATCH 6
+
+/** An argument or an option is wrong; the message names it. */
+#define BITCASK_E_INVALID (-1)
+
+/** The operating system refused a call; `os_errno` says why. */
+#define BITCASK_E_IO (-2)
+
+/** Stored bytes are damaged. Other keys are not affected unless the message says so. */
+#define BITCASK_E_CORRUPT (-3)
+
+/**
+ * The device, a quota or a file size limit is exhausted. Nothing stored is lost, reads go on, and writes
+ * resume when there is space.
+ */
+#define BITCASK_E_NO_SPACE (-4)
+
+/** Memory could not be obtained. */
+#define BITCASK_E_NO_MEMORY (-5)
+
+/** The directory is open elsewhere, in this process or another. */
+#define BITCASK_E_LOCKED (-6)
+
+/** The handle was opened with `read_only`. */
+#define BITCASK_E_READ_ONLY (-7)
+
+/** The store that this object belongs to was closed. */
+#define BITCASK_E_CLOSED (-8)
+
+/** The handle was inherited through fork(); open the store anew in the child. */
+#define BITCASK_E_FORKED (-9)
+
+/** An earlier failure made further writes unsafe. Reads go on; close and reopen to write. */
+#define BITCASK_E_POISONED (-10)
+
+/** A defect in the library was caught. The handle is poisoned as above. */
+#define BITCASK_E_PANIC (-11)
+
+/** A key, value, batch or document is over its limit. */
+#define BITCASK_E_TOO_LARGE (-12)
+
+/** The bytes are not a JSON document. */
+#define BITCASK_E_NOT_JSON (-13)
+
+/** The files are of a newer version, or not of this library. */
+#define BITCASK_E_FORMAT (-14)
+
+/**
+ * Opens the store in a directory and locks it against every other opener.
+ *
+ * The directory is made if there is none and `create` is on (its parent must exist). After a crash the log is
+ * checked and cut back to the last whole write before this returns; no call is needed to repair anything that
+ * a crash can do. One writer or, with `read_only`, readers may have a directory open at a time.
+ *
+ * @param path          the directory, in the system's own encoding; not NULL, not empty
+ * @param options_json  the options as one JSON object, see "Options" above; NULL for the defaults
+ * @param out           receives the handle; not NULL; set to NULL unless the call answers BITCASK_OK
+ * @param err           receives the reason of a failure; may be NULL
+ * @return BITCASK_OK, or: E_INVALID (an argument or an option), E_LOCKED (open elsewhere), E_CORRUPT (the
+ *         manifest is damaged or missing: nothing was touched), E_FORMAT (made by a newer version: nothing
+ *         was touched), E_IO, E_NO_SPACE, E_NO_MEMORY
+ *
+ * Ownership: release the handle with bitcask_close(). Threads: any. Blocks while it reads the index of the
+ * log, after a crash for about as long as reading the unsealed part of the log takes. Since 1.0.0.
+ */
+bitcask_status bitcask_open(const char *path,
+                            const char *options_json,
+                            bitcask_t **out,
+                            bitcask_error *err);
+
+/**
+ * Closes a store: makes everything written so far durable, stops its background work, releases the directory
+ * and frees the handle.
+ *
+ * The handle is gone after this call **also when it answers an error**; the error then says what could not be
+ * made durable. The caller sees to it that no other thread is in, or will enter, a call on `db`. Pins stay
+ * valid and must still be freed.
+ *
+ * In a child of fork() it answers E_FORKED, frees the child's memory and leaves the parent's store alone.
+ *
+ * @param db   the store; NULL does nothing and answers BITCASK_OK
+ * @param err  receives the reason of a failure; may be NULL
+ * @return BITCASK_OK, or: E_IO, E_NO_SPACE (not everything is durable), E_POISONED (an earlier failure, see
+ *         bitcask_sync()), E_FORKED
+ *
+ * Ownership: ends `db`. Threads: one, the last. Blocks for one sync of what is not yet durable.
+ * Since 1.0.0.
+ */
+bitcask_status bitcask_close(bitcask_t *db,
+                             bitcask_error *err);
+
+/**
+ * Stores a value under a key, in place of any earlier one.
+ *
+ * When it answers BITCASK_OK the write has reached the kernel, so it survives the death of this process; what
+ * it takes to survive a power cut is said under "Durability". When it answers an error the write may or may
+ * not be there after a crash, but never half of it.
+ *
+ * @param db         the store; not NULL
+ * @param key        `key_len` bytes, at most 65536; may be NULL if `key_len` is 0
+ * @param value      `value_len` bytes, at most 2^32 - 1; may be NULL if `value_len` is 0
+ * @param err        receives the reason of a failure; may be NULL
+ * @return BITCASK_OK, or: E_INVALID, E_TOO_LARGE, E_NO_SPACE (nothing was changed; try again when there is
+ *         space), E_IO, E_READ_ONLY, E_POISONED, E_FORKED
+ *
+ * Ownership: nothing is kept of `key` and `value`. Threads: any number on one store; writes take their turn.
+ * Blocks: for one write to the kernel; with "sync": "always" until the device has it. Since 1.0.0.
+ */
+bitcask_status bitcask_put(bitcask_t *db,
+                           const void *key,
+                           size_t key_len,
+                           const void *value,
+                           size_t value_len,
+                           bitcask_error *err);
+
+/**
+ * Removes a key and its value.
+ *
+ * @param db   the store; not NULL
+ * @param key  `key_len` bytes, at most 65536; may be NULL if `key_len` is 0
+ * @param err  receives the reason of a failure; may be NULL
+ * @return BITCASK_OK: the key was there and is not any more, as durable as any write; BITCASK_NOT_FOUND: there
+ *         was no such key and nothing was written; or an error as for bitcask_put()
+ *
+ * Threads and blocking: as bitcask_put(). Since 1.0.0.
+ */
+bitcask_status bitcask_delete(bitcask_t *db,
+                              const void *key,
+                              size_t key_len,
+                              bitcask_error *err);
+
+/**
+ * Waits until every write that was answered before this call is durable against power loss.
+ *
+ * A sync that fails is final: the system may have dropped the bytes and say OK the next time, so the handle
+ * stops taking writes (E_POISONED). Reads go on. Close and open the store to see what the device really has.
+ *
+ * @param db   the store; not NULL
+ * @param err  receives the reason of a failure; may be NULL
+ * @return BITCASK_OK, or: E_IO, E_NO_SPACE, E_POISONED, E_READ_ONLY, E_FORKED
+ *
+ * Threads: any number; callers at the same time share one sync. Blocks until the device answers.
+ * Since 1.0.0.
+ */
+bitcask_status bitcask_sync(bitcask_t *db,
+                            bitcask_error *err);
+
+/**
+ * Fetches a copy of a key's value.
+ *
+ * One NUL that `value_len` does not count follows the bytes, so that text can be printed as it is.
+ *
+ * @param db         the store; not NULL
+ * @param key        `key_len` bytes, at most 65536; may be NULL if `key_len` is 0
+ * @param value      receives the copy, never NULL on BITCASK_OK, also for an empty value; not NULL
+ * @param value_len  receives its length in bytes; not NULL
+ * @param err        receives the reason of a failure; may be NULL
+ * @return BITCASK_OK; BITCASK_NOT_FOUND; or: E_INVALID, E_TOO_LARGE (the key), E_CORRUPT (this key's value is
+ *         damaged), E_IO, E_NO_MEMORY, E_FORKED. Unless BITCASK_OK, both outputs are zero.
+ *
+ * Ownership: free `*value` with bitcask_free(). Threads: any number on one store, also beside writers.
+ * Blocks: for at most one read from the disk. Since 1.0.0.
+ */
+bitcask_status bitcask_get(const bitcask_t *db,
+                           const void *key,
+                           size_t key_len,
+                           void **value,
+                           size_t *value_len,
+                           bitcask_error *err);
+
+/**
+ * Copies a key's value into the caller's buffer. Allocates nothing; appends no NUL.
+ *
+ * A value that does not fit is not copied at all: the answer is BITCASK_BUFFER_TOO_SMALL and `value_len` says
+ * what it takes. With `cap` 0 this asks for the size only; an empty value "fits" and answers BITCASK_OK. The
+ * value may have changed by the next call, so be ready to be told again.
+ *
+ * @param db         the store; not NULL
+ * @param key        `key_len` bytes, at most 65536; may be NULL if `key_len` is 0
+ * @param buf        where the value goes; may be NULL if `cap` is 0
+ * @param cap        the room at `buf` in bytes
+ * @param value_len  receives the value's length in bytes; not NULL; 0 unless the answer is BITCASK_OK or
+ *                   BITCASK_BUFFER_TOO_SMALL
+ * @param err        receives the reason of a failure; may be NULL
+ * @return BITCASK_OK; BITCASK_NOT_FOUND; BITCASK_BUFFER_TOO_SMALL; or an error as for bitcask_get(). Unless
+ *         BITCASK_OK, `buf` is as it was.
+ *
+ * Threads and blocking: as bitcask_get(). Since 1.0.0.
+ */
+bitcask_status bitcask_get_into(const bitcask_t *db,
+                                const void *key,
+                                size_t key_len,
+                                void *buf,
+                                size_t cap,
+                                size_t *value_len,
+                                bitcask_error *err);
+
+/**
+ * Gives a key's value in place, without a copy where the store is mapped ("io": "mmap" or "auto").
+ *
+ * The bytes do not change and stay valid until bitcask_pin_free(), whatever is written, deleted, merged or
+ * closed meanwhile. A pin keeps its segment's file from being given back to the system, so do not hold pins
+ * longer than needed. No NUL follows the bytes.
+ *
+ * @param db         the store; not NULL
+ * @param key        `key_len` bytes, at most 65536; may be NULL if `key_len` is 0
+ * @param pin        receives the pin; not NULL
+ * @param value      receives the address of the bytes, never NULL on BITCASK_OK; not NULL
+ * @param value_len  receives their number; not NULL
+ * @param err        receives the reason of a failure; may be NULL
+ * @return BITCASK_OK; BITCASK_NOT_FOUND; or an error as for bitcask_get(). Unless BITCASK_OK, all outputs are
+ *         zero.
+ *
+ * Ownership: the bytes are the library's and read-only; free the pin with bitcask_pin_free(). Threads: any
+ * number; a pin may be read by many threads and freed by any. Blocks: as bitcask_get(). Since 1.0.0.
+ */
+bitcask_status bitcask_get_pinned(const bitcask_t *db,
+                                  const void *key,
+                                  size_t key_len,
+                                  bitcask_pin_t **pin,
+                                  const void **value,
+                                  size_t *value_len,
+                                  bitcask_error *err);
+
+/**
+ * Ends a pin; the bytes it held must not be read any more.
+ *
+ * @param pin  a pin, also of a store that was closed since; NULL does nothing
+ *
+ * Threads: any, but not while another reads the bytes. Does not block, cannot fail. Since 1.0.0.
+ */
+void bitcask_pin_free(bitcask_pin_t *pin);
+
+/**
+ * Tells whether a key has a value, without reading it.
+ *
+ * @param db   the store; not NULL
+ * @param key  `key_len` bytes, at most 65536; may be NULL if `key_len` is 0
+ * @param err  receives the reason of a failure; may be NULL
+ * @return BITCASK_OK: it has; BITCASK_NOT_FOUND: it has not; or: E_INVALID, E_TOO_LARGE, E_CORRUPT, E_IO,
+ *         E_FORKED. Note that BITCASK_OK is 0: compare, do not use the status as a truth value.
+ *
+ * Threads: any number. Does not block. Since 1.0.0.
+ */
+bitcask_status bitcask_exists(const bitcask_t *db,
+                              const void *key,
+                              size_t key_len,
+                              bitcask_error *err);
+
+/**
+ * Counts the keys. Exact, and as cheap as a look-up.
+ *
+ * @param db     the store; not NULL
+ * @param count  receives the number of keys; not NULL; 0 unless BITCASK_OK
+ * @param err    receives the reason of a failure; may be NULL
+ * @return BITCASK_OK, or: E_INVALID, E_FORKED
+ *
+ * Threads: any number. Does not block. Since 1.0.0.
+ */
+bitcask_status bitcask_count(const bitcask_t *db,
+                             uint64_t *count,
+                             bitcask_error *err);
+
+/**
+ * Fetches many values in one call, at least twice as fast a key as bitcask_get() when they are not in the
+ * processor's caches, because the look-ups overlap.
+ *
+ * The keys lie back to back in one buffer, and so do the values that come back: the first value begins at
+ * `*values`, each next one where the one before it ends, and a key without a value takes no room. No pointer
+ * to a pointer is needed, which suits languages that may not pass such.
+ *
+ * Every key has its own status: BITCASK_OK, BITCASK_NOT_FOUND, or the error that bitcask_get() would answer
+ * for it, such as E_CORRUPT. Such an error concerns that key alone: the call itself still answers BITCASK_OK,
+ * and `err` is not written; call bitcask_get() for the text. The keys are looked up one after the other, so a
+ * write by another thread may fall between two of them.
+ *
+ * @param db          the store; not NULL
+ * @param keys        the keys, back to back; may be NULL if they are all empty
+ * @param key_lens    `count` lengths in bytes; may be NULL if `count` is 0
+ * @param count       how many keys; 0 is legal
+ * @param values      receives one buffer with the values, never NULL on BITCASK_OK; not NULL
+ * @param value_lens  receives `count` lengths, 0 where there is no value; may be NULL if `count` is 0
+ * @param statuses    receives `count` statuses; may be NULL if `count` is 0
+ * @param err         receives the reason of a failure; may be NULL
+ * @return BITCASK_OK; or: E_INVALID, E_TOO_LARGE (the sizes given cannot lie in memory), E_NO_MEMORY,
+ *         E_FORKED. Unless BITCASK_OK, all outputs are zero, so look at it before the statuses.
+ *
+ * Ownership: free `*values` with bitcask_free(). Threads and blocking: as bitcask_get(), once a key.
+ * Since 1.0.0.
+ */
+bitcask_status bitcask_get_many(const bitcask_t *db,
+                                const void *keys,
+                                const size_t *key_lens,
+                                size_t count,
+                                void **values,
+                                size_t *value_lens,
+                                bitcask_status *statuses,
+                                bitcask_error *err);
+
+/**
+ * Makes an empty batch. It belongs to no store and may be filled before one is open.
+ *
+ * @param out  receives the batch; not NULL; NULL unless BITCASK_OK
+ * @param err  receives the reason of a failure; may be NULL
+ * @return BITCASK_OK, or: E_INVALID, E_NO_MEMORY
+ *
+ * Ownership: free it with bitcask_batch_free(). Threads: any. Does not block. Since 1.0.0.
+ */
+bitcask_status bitcask_batch_new(bitcask_batch_t **out, bitcask_error *err);
+
+/**
+ * Adds a put to a batch. Of several operations on one key the last one counts.
+ *
+ * @param batch      the batch; not NULL
+ * @param key        `key_len` bytes, at most 65536, copied; may be NULL if `key_len` is 0
+ * @param value      `value_len` bytes, copied; may be NULL if `value_len` is 0
+ * @param err        receives the reason of a failure; may be NULL
+ * @return BITCASK_OK, or: E_INVALID, E_TOO_LARGE (the key, the value, or the batch as a whole: 256 MiB); on
+ *         an error the batch is as it was
+ *
+ * Threads: one at a time a batch. Does not block. Since 1.0.0.
+ */
+bitcask_status bitcask_batch_put(bitcask_batch_t *batch,
+                                 const void *key,
+                                 size_t key_len,
+                                 const void *value,
+                                 size_t value_len,
+                                 bitcask_error *err);
+
+/**
+ * Adds a put of a JSON document to a batch: as bitcask_batch_put(), but refuses what is not JSON.
+ *
+ * @param batch     the batch; not NULL
+ * @param key       `key_len` bytes, at most 65536, copied; may be NULL if `key_len` is 0
+ * @param json      one JSON document, `json_len` bytes, copied as given
+ * @param json_len  its length
+ * @param err       receives the reason of a failure; may be NULL
+ * @return BITCASK_OK, or: E_NOT_JSON, or an error as for bitcask_batch_put()
+ *
+ * Threads: one at a time a batch. Does not block. Since 1.0.0.
+ */
+bitcask_status bitcask_batch_put_json(bitcask_batch_t *batch,
+                                      const void *key,
+                                      size_t key_len,
+                                      const char *json,
+                                      size_t json_len,
+                                      bitcask_error *err);
+
+/**
+ * Adds a removal to a batch. It is no error if there is no such key when the batch is written.
+ *
+ * @param batch  the batch; not NULL
+ * @param key    `key_len` bytes, at most 65536, copied; may be NULL if `key_len` is 0
+ * @param err    receives the reason of a failure; may be NULL
+ * @return BITCASK_OK, or an error as for bitcask_batch_put()
+ *
+ * Threads: one at a time a batch. Does not block. Since 1.0.0.
+ */
+bitcask_status bitcask_batch_delete(bitcask_batch_t *batch,
+                                    const void *key,
+                                    size_t key_len,
+                                    bitcask_error *err);
+
+/**
+ * Writes all of a batch, or nothing of it, also across a crash or a power cut. On BITCASK_OK, and only then,
+ * the batch is emptied and can be filled again.
+ *
+ * Readers see all of it or nothing. An empty batch writes nothing and answers BITCASK_OK.
+ *
+ * @param db     the store; not NULL
+ * @param batch  the batch; not NULL; keeps its operations unless BITCASK_OK, so the call can be repeated
+ * @param err    receives the reason of a failure; may be NULL
+ * @return BITCASK_OK, or an error as for bitcask_put()
+ *
+ * Threads: any number on one store, one at a time a batch. Blocks: as bitcask_put(), once for the whole batch.
+ * Since 1.0.0.
+ */
+bitcask_status bitcask_batch_write(bitcask_t *db,
+                                   bitcask_batch_t *batch,
+                                   bitcask_error *err);
+
+/**
+ * Empties a batch without writing it. It keeps its memory for what comes next.
+ *
+ * @param batch  the batch; NULL does nothing
+ *
+ * Threads: one at a time a batch. Does not block, cannot fail. Since 1.0.0.
+ */
+void bitcask_batch_clear(bitcask_batch_t *batch);
+
+/**
+ * Frees a batch; what it holds is not written.
+ *
+ * @param batch  the batch; NULL does nothing
+ *
+ * Threads: any one. Does not block, cannot fail. Since 1.0.0.
+ */
+void bitcask_batch_free(bitcask_batch_t *batch);
+
+/**
+ * Stores a JSON document under a key: as bitcask_put(), but refuses what is not JSON.
+ *
+ * The text is stored as given: the order of names, spacing and numbers of any length come back as they were.
+ *
+ * @param db        the store; not NULL
+ * @param key       `key_len` bytes, at most 65536; may be NULL if `key_len` is 0
+ * @param json      one JSON document (RFC 8259, UTF-8), `json_len` bytes, no NUL needed
+ * @param json_len  its length; 0 is no document
+ * @param err       receives the reason of a failure, with the place in the text; may be NULL
+ * @return BITCASK_OK, or: E_NOT_JSON (nothing was written), or an error as for bitcask_put()
+ *
+ * Ownership, threads and blocking: as bitcask_put(). Since 1.0.0.
+ */
+bitcask_status bitcask_put_json(bitcask_t *db,
+                                const void *key,
+                                size_t key_len,
+                                const char *json,
+                                size_t json_len,
+                                bitcask_error *err);
+
+/**
+ * Fetches a document, or the part of it that a JSON pointer (RFC 6901) names.
+ *
+ * Any value will do that is JSON, however it was put. The answer is JSON text as it stands in the document, so
+ * a string comes with its quotes and escapes; a NUL that `json_len` does not count follows.
+ *
+ * @param db        the store; not NULL
+ * @param key       `key_len` bytes, at most 65536; may be NULL if `key_len` is 0
+ * @param pointer   e.g. "/authors/0/name", a C string in UTF-8; NULL or "" for the whole document
+ * @param json      receives the text; not NULL; NULL unless BITCASK_OK
+ * @param json_len  receives its length in bytes; may be NULL
+ * @param err       receives the reason of a failure; may be NULL
+ * @return BITCASK_OK; BITCASK_NOT_FOUND: no such key; BITCASK_NO_MATCH: nothing in the document at `pointer`;
+ *         or: E_NOT_JSON (the value is no document), E_INVALID (also: `pointer` is malformed), or an error as
+ *         for bitcask_get()
+ *
+ * Ownership: free `*json` with bitcask_free(). Threads and blocking: as bitcask_get(). Since 1.0.0.
+ */
+bitcask_status bitcask_get_json(const bitcask_t *db,
+                                const void *key,
+                                size_t key_len,
+                                const char *pointer,
+                                char **json,
+                                size_t *json_len,
+                                bitcask_error *err);
+
+/**
+ * Changes parts of a document by a JSON merge patch (RFC 7396), in one step that no other write comes between.
+ *
+ * Names in the patch replace those in the document, null removes them, and objects are merged name by name.
+ * What the patch does not touch stays as it was; a patch that is no object replaces the whole document.
+ *
+ * @param db           the store; not NULL
+ * @param key          `key_len` bytes, at most 65536; may be NULL if `key_len` is 0
+ * @param merge_patch  one JSON document, `patch_len` bytes, no NUL needed
+ * @param patch_len    its length
+ * @param err          receives the reason of a failure; may be NULL
+ * @return BITCASK_OK; BITCASK_NOT_FOUND: no such key, nothing was written; or: E_NOT_JSON (the patch or the
+ *         stored value is no document; the message says which), or an error as for bitcask_put() and
+ *         bitcask_get()
+ *
+ * Ownership, threads and blocking: as bitcask_put(). Since 1.0.0.
+ */
+bitcask_status bitcask_patch_json(bitcask_t *db,
+                                  const void *key,
+                                  size_t key_len,
+                                  const char *merge_patch,
+                                  size_t patch_len,
+                                  bitcask_error *err);
+
+/**
+ * Fetches the part of a JSON text that a pointer names; as bitcask_get_json(), but from memory.
+ *
+ * @param json      one JSON document, `json_len` bytes, no NUL needed
+ * @param json_len  its length
+ * @param pointer   a C string in UTF-8; NULL or "" for the whole document
+ * @param out       receives the text, with an uncounted NUL behind it; not NULL; NULL unless BITCASK_OK
+ * @param out_len   receives its length in bytes; may be NULL
+ * @param err       receives the reason of a failure; may be NULL
+ * @return BITCASK_OK; BITCASK_NO_MATCH; or: E_NOT_JSON, E_INVALID, E_TOO_LARGE, E_NO_MEMORY
+ *
+ * Ownership: free `*out` with bitcask_free(). Threads: any. Does not block. Since 1.0.0.
+ */
+bitcask_status bitcask_json_get(const char *json,
+                                size_t json_len,
+                                const char *pointer,
+                                char **out,
+                                size_t *out_len,
+                                bitcask_error *err);
+
+/**
+ * Describes the store as one JSON object; "Statistics" above lists what is in it. Names may be added in later
+ * versions, so do not mind those you do not know.
+ *
+ * @param db        the store; not NULL
+ * @param json      receives the text, with an uncounted NUL behind it; not NULL; NULL unless BITCASK_OK
+ * @param json_len  receives its length in bytes; may be NULL
+ * @param err       receives the reason of a failure; may be NULL
+ * @return BITCASK_OK, or: E_INVALID, E_NO_MEMORY, E_FORKED
+ *
+ * Ownership: free `*json` with bitcask_free(). Threads: any number. Does not block. Since 1.0.0.
+ */
+bitcask_status bitcask_stats(const bitcask_t *db,
+                             char **json,
+                             size_t *json_len,
+                             bitcask_error *err);
+
+/**
+ * One number of bitcask_stats(), without the JSON.
+ *
+ * @param db     the store; not NULL
+ * @param name   the name of a numeric entry, e.g. "disk_bytes"; not NULL
+ * @param value  receives the number; not NULL; 0 unless BITCASK_OK
+ * @param err    receives the reason of a failure; may be NULL
+ * @return BITCASK_OK, or: E_INVALID (also: there is no number of that name), E_FORKED
+ *
+ * Threads: any number. Does not block. Since 1.0.0.
+ */
+bitcask_status bitcask_stat_u64(const bitcask_t *db,
+                                const char *name,
+                                uint64_t *value,
+                                bitcask_error *err);
+
+/**
+ * The version of the library that is loaded, e.g. "1.0.0". Constant, never NULL, never freed.
+ *
+ * Any thread, does not block, cannot fail. Since 1.0.0.
+ */
+const char *bitcask_version(void);
+
+/**
+ * The version of the library that is loaded, as major * 10000 + minor * 100 + patch. Compare it with
+ * BITCASK_VERSION_NUMBER, which is the version that the program was compiled against: a library with the same
+ * major number that is not older will do.
+ *
+ * Any thread, does not block, cannot fail. Since 1.0.0.
+ */
+uint32_t bitcask_version_number(void);
+
+/**
+ * Gives back memory that a function of this library put into an output: values, JSON texts.
+ *
+ * NULL does nothing. Handles (`bitcask_t`, `bitcask_batch_t`, `bitcask_pin_t`) have their own functions.
+ * Use this and not free(): the program and the library may have different C libraries or allocators.
+ *
+ * Any thread, does not block, cannot fail. Since 1.0.0.
+ */
+void bitcask_free(void *ptr);
+
+/**
+ * The message of the last call that failed in this thread, or `""` when none did.
+ *
+ * A convenience for C programs that stay on one thread. Programs in languages that move work between threads
+ * (Go, async runtimes) must use the `err` parameter, because another thread's text, or none, would come back.
+ * Calls that succeed or give a positive answer leave it alone.
+ *
+ * Never NULL. The text is UTF-8 and stays valid until this thread's next failing call or its end.
+ * Does not block, cannot fail. Since 1.0.0.
+ */
+const char *bitcask_last_error(void);
+
+/**
+ * The meaning of a status in a few words of English, e.g. `"key not found"`.
+ *
+ * Never NULL; a number that this version does not know gives `"unknown status"`. The string is constant and
+ * lives as long as the process. It says what kind of thing happened; `bitcask_error.message` says what did.
+ *
+ * Any thread, does not block, cannot fail. Since 1.0.0.
+ */
+const char *bitcask_strerror(bitcask_status status);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* BITCASK_H */

@@ -1,0 +1,34 @@
+//! What the opaque pointers of the header point to.
+//!
+//! Invariant: a handle owns what it stands for, and what may be called from many threads is `Sync` here, so the
+//! compiler holds the engine to what the header promises.
+
+use crate::engine::{Pinned, Store};
+use crate::features::batch::Batch;
+use crate::io::disk::Disk;
+
+/// An open store. Made by `bitcask_open`, ended by `bitcask_close`. Every function that takes one may be called
+/// from many threads at once. Since 1.0.0.
+pub struct Handle {
+    pub(super) store: Store,
+}
+
+/// A value held in place for reading without a copy. Made by `bitcask_get_pinned`, ended by
+/// `bitcask_pin_free`; it and its bytes outlive the close of its store. Since 1.0.0.
+pub struct PinHandle {
+    pub(super) pinned: Pinned<Disk>,
+}
+
+/// Writes to be applied together, whole or not at all. Made by `bitcask_batch_new`, ended by
+/// `bitcask_batch_free`. It belongs to no store, and one thread at a time may use it. Since 1.0.0.
+pub struct BatchHandle {
+    pub(super) batch: Batch,
+}
+
+const _: () = {
+    const fn usable_by_many_threads<T: Send + Sync>() {}
+    const fn usable_by_one_thread_at_a_time<T: Send>() {}
+    usable_by_many_threads::<Handle>();
+    usable_by_many_threads::<PinHandle>();
+    usable_by_one_thread_at_a_time::<BatchHandle>();
+};

@@ -1,0 +1,101 @@
+//! Opening and closing a store.
+
+#![expect(unsafe_code, reason = "exports C symbols and dereferences what C passes")]
+#![expect(clippy::missing_safety_doc, reason = "the module `capi` states it once for all")]
+
+use super::boundary::{Out, guard, null, text};
+use super::handles::Handle;
+use super::report::ErrorOut;
+use super::status::{BITCASK_OK, Status};
+use crate::engine::Store;
+use crate::io::disk::Disk;
+use crate::options::Options;
+use crate::{Error, Result};
+use std::ffi::{CStr, OsStr, c_char};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// Opens the store in a directory and locks it against every other opener.
+///
+/// The directory is made if there is none and `create` is on (its parent must exist). After a crash the log is
+/// checked and cut back to the last whole write before this returns; no call is needed to repair anything that
+/// a crash can do. One writer or, with `read_only`, readers may have a directory open at a time.
+///
+/// @param path          the directory, in the system's own encoding; not NULL, not empty
+/// @param options_json  the options as one JSON object, see "Options" above; NULL for the defaults
+/// @param out           receives the handle; not NULL; set to NULL unless the call answers BITCASK_OK
+/// @param err           receives the reason of a failure; may be NULL
+/// @return BITCASK_OK, or: E_INVALID (an argument or an option), E_LOCKED (open elsewhere), E_CORRUPT (the
+///         manifest is damaged or missing: nothing was touched), E_FORMAT (made by a newer version: nothing
+///         was touched), E_IO, E_NO_SPACE, E_NO_MEMORY
+///
+/// Ownership: release the handle with bitcask_close(). Threads: any. Blocks while it reads the index of the
+/// log, after a crash for about as long as reading the unsealed part of the log takes. Since 1.0.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bitcask_open(
+    path: *const c_char,
+    options_json: *const c_char,
+    out: *mut *mut Handle,
+    err: *mut ErrorOut,
+) -> Status {
+    // SAFETY: the caller's, as the module `capi` states it.
+    unsafe {
+        let out = Out::zeroed(out);
+        guard(err, || {
+            out.required("out")?;
+            let path = directory(path)?;
+            let options = match text("options_json", options_json)? {
+                Some(json) => Options::from_json(json)?,
+                None => Options::default(),
+            };
+            let store = Store::open(Disk, path, &options)?;
+            out.set(Box::into_raw(Box::new(Handle { store })));
+            Ok(BITCASK_OK)
+        })
+    }
+}
+
+/// Closes a store: makes everything written so far durable, stops its background work, releases the directory
+/// and frees the handle.
+///
+/// The handle is gone after this call **also when it answers an error**; the error then says what could not be
+/// made durable. The caller sees to it that no other thread is in, or will enter, a call on `db`. Pins stay
+/// valid and must still be freed.
+///
+/// In a child of fork() it answers E_FORKED, frees the child's memory and leaves the parent's store alone.
+///
+/// @param db   the store; NULL does nothing and answers BITCASK_OK
+/// @param err  receives the reason of a failure; may be NULL
+/// @return BITCASK_OK, or: E_IO, E_NO_SPACE (not everything is durable), E_POISONED (an earlier failure, see
+///         bitcask_sync()), E_FORKED
+///
+/// Ownership: ends `db`. Threads: one, the last. Blocks for one sync of what is not yet durable.
+/// Since 1.0.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bitcask_close(db: *mut Handle, err: *mut ErrorOut) -> Status {
+    // SAFETY: the caller's, as the module `capi` states it; nobody else uses `db` any more.
+    unsafe {
+        guard(err, || {
+            if db.is_null() {
+                return Ok(BITCASK_OK);
+            }
+            let handle = Box::from_raw(db);
+            handle.store.close()?;
+            Ok(BITCASK_OK)
+        })
+    }
+}
+
+/// # Safety
+/// `path` is NULL or NUL-terminated, and does not change while `'a` lasts.
+unsafe fn directory<'a>(path: *const c_char) -> Result<&'a Path> {
+    if path.is_null() {
+        return Err(null("path"));
+    }
+    // SAFETY: the caller's promise.
+    let path = unsafe { CStr::from_ptr(path) };
+    if path.is_empty() {
+        return Err(Error::Invalid("path is empty; give the store's directory".to_owned()));
+    }
+    Ok(Path::new(OsStr::from_bytes(path.to_bytes())))
+}

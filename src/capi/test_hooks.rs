@@ -1,0 +1,17 @@
+//! What only tests call: a way to make a defect happen. Compiled with the feature `test-hooks`, never in a
+//! library that is shipped, and not in the header.
+
+#![expect(unsafe_code, reason = "exports a C symbol")]
+#![expect(clippy::missing_safety_doc, reason = "the module `capi` states it once for all")]
+
+use super::boundary::guard_store;
+use super::handles::Handle;
+use super::report::ErrorOut;
+use super::status::Status;
+
+/// Panics inside of a call on `db`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bitcask_test_panic(db: *mut Handle, err: *mut ErrorOut) -> Status {
+    // SAFETY: the caller's, as the module `capi` states it.
+    unsafe { guard_store(db, err, |_| panic!("bitcask_test_panic was called")) }
+}

@@ -1,0 +1,107 @@
+/* A handle does not cross fork(): the child's calls are refused, and its close harms nothing of the parent's. */
+#include "test.h"
+#include <sys/wait.h>
+
+static void in_the_child(bitcask_t *db, bitcask_batch_t *batch, bitcask_pin_t *pin, const void *bytes) {
+    void *value = MARKED_POINTER;
+    const void *other_bytes = MARKED_POINTER;
+    bitcask_pin_t *other_pin = MARKED_POINTER;
+    bitcask_status status = 9;
+    bitcask_t *second;
+    char *json = MARKED_POINTER;
+    size_t len = MARKED_SIZE, key_len = 1;
+    uint64_t number = 12345;
+
+    EXPECT(BITCASK_E_FORKED, bitcask_put(db, "k", 1, "child", 5, NULL));
+    EXPECT(BITCASK_E_FORKED, bitcask_delete(db, "k", 1, NULL));
+    EXPECT(BITCASK_E_FORKED, bitcask_sync(db, NULL));
+    EXPECT(BITCASK_E_FORKED, bitcask_put_json(db, "k", 1, "{}", 2, NULL));
+    EXPECT(BITCASK_E_FORKED, bitcask_patch_json(db, "k", 1, "{}", 2, NULL));
+    EXPECT(BITCASK_E_FORKED, bitcask_batch_write(db, batch, NULL));
+
+    EXPECT(BITCASK_E_FORKED, bitcask_get(db, "k", 1, &value, &len, NULL));
+    CHECK(value == NULL && len == 0);
+    EXPECT(BITCASK_E_FORKED, bitcask_get_into(db, "k", 1, NULL, 0, &len, NULL));
+    EXPECT(BITCASK_E_FORKED, bitcask_get_pinned(db, "k", 1, &other_pin, &other_bytes, &len, NULL));
+    CHECK(other_pin == NULL && other_bytes == NULL);
+    EXPECT(BITCASK_E_FORKED, bitcask_get_many(db, "k", &key_len, 1, &value, &len, &status, NULL));
+    CHECK(value == NULL && status == 0);
+    EXPECT(BITCASK_E_FORKED, bitcask_get_json(db, "k", 1, NULL, &json, &len, NULL));
+    EXPECT(BITCASK_E_FORKED, bitcask_exists(db, "k", 1, NULL));
+    EXPECT(BITCASK_E_FORKED, bitcask_count(db, &number, NULL));
+    CHECK(number == 0);
+    EXPECT(BITCASK_E_FORKED, bitcask_stats(db, &json, &len, NULL));
+    EXPECT(BITCASK_E_FORKED, bitcask_stat_u64(db, "keys", &number, NULL));
+
+    /* The parent is still the owner of the directory. */
+    EXPECT(BITCASK_E_LOCKED, bitcask_open(test_path, NULL, &second, NULL));
+
+    CHECK(memcmp(bytes, "parent", 6) == 0);
+    bitcask_pin_free(pin);
+    bitcask_batch_free(batch);
+    EXPECT(BITCASK_E_FORKED, bitcask_close(db, NULL));
+    EXPECT(BITCASK_E_LOCKED, bitcask_open(test_path, NULL, &second, NULL));
+}
+
+int main(void) {
+    bitcask_t *db = open_store(NULL);
+    bitcask_batch_t *batch;
+    bitcask_pin_t *pin;
+    const void *bytes;
+    char value[8];
+    size_t len;
+    int exit_status, i;
+
+    EXPECT(BITCASK_OK, bitcask_put(db, "k", 1, "parent", 6, NULL));
+    EXPECT(BITCASK_OK, bitcask_get_pinned(db, "k", 1, &pin, &bytes, &len, NULL));
+    EXPECT(BITCASK_OK, bitcask_batch_new(&batch, NULL));
+    EXPECT(BITCASK_OK, bitcask_batch_put(batch, "b", 1, "v", 1, NULL));
+
+    for (i = 0; i < 2; i++) {
+        pid_t child = fork();
+        CHECK(child >= 0);
+        if (child == 0) {
+            in_the_child(db, batch, pin, bytes);
+            _exit(0);
+        }
+        CHECK(waitpid(child, &exit_status, 0) == child);
+        CHECK(WIFEXITED(exit_status) && WEXITSTATUS(exit_status) == 0);
+
+        /* Nothing of the parent's was touched: it reads, writes, syncs, and holds the lock. */
+        EXPECT(BITCASK_OK, bitcask_get_into(db, "k", 1, value, sizeof value, &len, NULL));
+        CHECK(len == 6 && memcmp(value, "parent", 6) == 0);
+        EXPECT(BITCASK_OK, bitcask_put(db, "k", 1, "parent", 6, NULL));
+        EXPECT(BITCASK_OK, bitcask_sync(db, NULL));
+        CHECK(memcmp(bytes, "parent", 6) == 0);
+    }
+
+    /* A child that lives on does not keep the directory after its owner closed it. */
+    {
+        int ends[2];
+        pid_t child;
+        char byte;
+        CHECK(pipe(ends) == 0);
+        child = fork();
+        CHECK(child >= 0);
+        if (child == 0) {
+            close(ends[1]);
+            CHECK(read(ends[0], &byte, 1) == 0); /* until the parent closes its end */
+            bitcask_pin_free(pin);
+            bitcask_batch_free(batch);
+            EXPECT(BITCASK_E_FORKED, bitcask_close(db, NULL));
+            _exit(0);
+        }
+        close(ends[0]);
+        EXPECT(BITCASK_OK, bitcask_close(db, NULL));
+        EXPECT(BITCASK_OK, bitcask_open(test_path, NULL, &db, NULL));
+        close(ends[1]);
+        CHECK(waitpid(child, &exit_status, 0) == child);
+        CHECK(WIFEXITED(exit_status) && WEXITSTATUS(exit_status) == 0);
+        EXPECT(BITCASK_OK, bitcask_put(db, "k", 1, "again", 5, NULL));
+    }
+
+    bitcask_pin_free(pin);
+    bitcask_batch_free(batch);
+    close_store(db);
+    return 0;
+}

@@ -1,0 +1,149 @@
+/* NULL in every place: where it is legal nothing happens, where it is not the message names the argument. */
+#include "test.h"
+
+#define REFUSED(name, call)                                                    \
+    do {                                                                       \
+        EXPECT(BITCASK_E_INVALID, (call));                                     \
+        if (strstr(bitcask_last_error(), (name)) != bitcask_last_error()) {    \
+            fprintf(stderr, "%d: %s is not named: %s\n", __LINE__, (name), bitcask_last_error()); \
+            exit(1);                                                           \
+        }                                                                      \
+    } while (0)
+
+static void a_null_store_is_refused(void) {
+    void *value;
+    const void *bytes;
+    char *json;
+    bitcask_pin_t *pin;
+    bitcask_batch_t *batch;
+    bitcask_status status;
+    size_t len, key_len = 1;
+    uint64_t number;
+
+    EXPECT(BITCASK_OK, bitcask_batch_new(&batch, NULL));
+    REFUSED("db", bitcask_put(NULL, "k", 1, "v", 1, NULL));
+    REFUSED("db", bitcask_get(NULL, "k", 1, &value, &len, NULL));
+    REFUSED("db", bitcask_get_into(NULL, "k", 1, NULL, 0, &len, NULL));
+    REFUSED("db", bitcask_get_pinned(NULL, "k", 1, &pin, &bytes, &len, NULL));
+    REFUSED("db", bitcask_get_many(NULL, "k", &key_len, 1, &value, &len, &status, NULL));
+    REFUSED("db", bitcask_delete(NULL, "k", 1, NULL));
+    REFUSED("db", bitcask_exists(NULL, "k", 1, NULL));
+    REFUSED("db", bitcask_count(NULL, &number, NULL));
+    REFUSED("db", bitcask_put_json(NULL, "k", 1, "{}", 2, NULL));
+    REFUSED("db", bitcask_get_json(NULL, "k", 1, NULL, &json, &len, NULL));
+    REFUSED("db", bitcask_patch_json(NULL, "k", 1, "{}", 2, NULL));
+    REFUSED("db", bitcask_batch_write(NULL, batch, NULL));
+    REFUSED("db", bitcask_sync(NULL, NULL));
+    REFUSED("db", bitcask_stats(NULL, &json, &len, NULL));
+    REFUSED("db", bitcask_stat_u64(NULL, "keys", &number, NULL));
+    bitcask_batch_free(batch);
+}
+
+static void null_with_a_length_is_refused(bitcask_t *db, bitcask_batch_t *batch) {
+    void *value;
+    const void *bytes;
+    char *json;
+    bitcask_pin_t *pin;
+    bitcask_status status;
+    size_t len, key_len = 1;
+
+    REFUSED("key", bitcask_put(db, NULL, 1, "v", 1, NULL));
+    REFUSED("value", bitcask_put(db, "k", 1, NULL, 1, NULL));
+    REFUSED("key", bitcask_get(db, NULL, 1, &value, &len, NULL));
+    REFUSED("key", bitcask_get_into(db, NULL, 1, NULL, 0, &len, NULL));
+    REFUSED("buf", bitcask_get_into(db, "k", 1, NULL, 1, &len, NULL));
+    REFUSED("key", bitcask_get_pinned(db, NULL, 1, &pin, &bytes, &len, NULL));
+    REFUSED("keys", bitcask_get_many(db, NULL, &key_len, 1, &value, &len, &status, NULL));
+    REFUSED("key_lens", bitcask_get_many(db, "k", NULL, 1, &value, &len, &status, NULL));
+    REFUSED("key", bitcask_delete(db, NULL, 1, NULL));
+    REFUSED("key", bitcask_exists(db, NULL, 1, NULL));
+    REFUSED("key", bitcask_put_json(db, NULL, 1, "{}", 2, NULL));
+    REFUSED("json", bitcask_put_json(db, "k", 1, NULL, 2, NULL));
+    REFUSED("key", bitcask_get_json(db, NULL, 1, NULL, &json, &len, NULL));
+    REFUSED("key", bitcask_patch_json(db, NULL, 1, "{}", 2, NULL));
+    REFUSED("merge_patch", bitcask_patch_json(db, "k", 1, NULL, 2, NULL));
+    REFUSED("json", bitcask_json_get(NULL, 2, NULL, &json, &len, NULL));
+    REFUSED("key", bitcask_batch_put(batch, NULL, 1, "v", 1, NULL));
+    REFUSED("value", bitcask_batch_put(batch, "k", 1, NULL, 1, NULL));
+    REFUSED("key", bitcask_batch_put_json(batch, NULL, 1, "{}", 2, NULL));
+    REFUSED("json", bitcask_batch_put_json(batch, "k", 1, NULL, 2, NULL));
+    REFUSED("key", bitcask_batch_delete(batch, NULL, 1, NULL));
+}
+
+static void null_for_an_output_is_refused(bitcask_t *db) {
+    void *value;
+    const void *bytes;
+    bitcask_pin_t *pin;
+    bitcask_status status;
+    size_t len, key_len = 1;
+
+    REFUSED("out", bitcask_open(test_path, NULL, NULL, NULL));
+    REFUSED("value", bitcask_get(db, "k", 1, NULL, &len, NULL));
+    REFUSED("value_len", bitcask_get(db, "k", 1, &value, NULL, NULL));
+    REFUSED("value_len", bitcask_get_into(db, "k", 1, NULL, 0, NULL, NULL));
+    REFUSED("pin", bitcask_get_pinned(db, "k", 1, NULL, &bytes, &len, NULL));
+    REFUSED("value", bitcask_get_pinned(db, "k", 1, &pin, NULL, &len, NULL));
+    REFUSED("value_len", bitcask_get_pinned(db, "k", 1, &pin, &bytes, NULL, NULL));
+    REFUSED("values", bitcask_get_many(db, "k", &key_len, 1, NULL, &len, &status, NULL));
+    REFUSED("value_lens", bitcask_get_many(db, "k", &key_len, 1, &value, NULL, &status, NULL));
+    REFUSED("statuses", bitcask_get_many(db, "k", &key_len, 1, &value, &len, NULL, NULL));
+    REFUSED("count", bitcask_count(db, NULL, NULL));
+    REFUSED("json", bitcask_get_json(db, "k", 1, NULL, NULL, &len, NULL));
+    REFUSED("out", bitcask_json_get("{}", 2, NULL, NULL, &len, NULL));
+    REFUSED("json", bitcask_stats(db, NULL, &len, NULL));
+    REFUSED("value", bitcask_stat_u64(db, "keys", NULL, NULL));
+    REFUSED("out", bitcask_batch_new(NULL, NULL));
+}
+
+static void null_for_a_text_or_batch_is_refused(bitcask_t *db) {
+    bitcask_t *other = MARKED_POINTER;
+    uint64_t number;
+
+    REFUSED("path", bitcask_open(NULL, NULL, &other, NULL));
+    CHECK(other == NULL);
+    REFUSED("name", bitcask_stat_u64(db, NULL, &number, NULL));
+    REFUSED("batch", bitcask_batch_put(NULL, "k", 1, "v", 1, NULL));
+    REFUSED("batch", bitcask_batch_put_json(NULL, "k", 1, "{}", 2, NULL));
+    REFUSED("batch", bitcask_batch_delete(NULL, "k", 1, NULL));
+    REFUSED("batch", bitcask_batch_write(db, NULL, NULL));
+}
+
+static void a_length_that_may_be_null_may(bitcask_t *db) {
+    char *json;
+
+    EXPECT(BITCASK_OK, bitcask_put_json(db, "doc", 3, "[1]", 3, NULL));
+    EXPECT(BITCASK_OK, bitcask_get_json(db, "doc", 3, NULL, &json, NULL, NULL));
+    bitcask_free(json);
+    EXPECT(BITCASK_OK, bitcask_json_get("[1]", 3, "/0", &json, NULL, NULL));
+    bitcask_free(json);
+    EXPECT(BITCASK_OK, bitcask_stats(db, &json, NULL, NULL));
+    bitcask_free(json);
+}
+
+static void ending_null_does_nothing(void) {
+    int i;
+    for (i = 0; i < 2; i++) {
+        bitcask_free(NULL);
+        bitcask_pin_free(NULL);
+        bitcask_batch_free(NULL);
+        bitcask_batch_clear(NULL);
+        EXPECT(BITCASK_OK, bitcask_close(NULL, NULL));
+    }
+}
+
+int main(void) {
+    bitcask_batch_t *batch;
+    bitcask_t *db = open_store(NULL);
+    EXPECT(BITCASK_OK, bitcask_batch_new(&batch, NULL));
+
+    a_null_store_is_refused();
+    null_with_a_length_is_refused(db, batch);
+    null_for_an_output_is_refused(db);
+    null_for_a_text_or_batch_is_refused(db);
+    a_length_that_may_be_null_may(db);
+    ending_null_does_nothing();
+
+    bitcask_batch_free(batch);
+    close_store(db);
+    return 0;
+}

@@ -1,0 +1,48 @@
+/* A defect in the library becomes an error, and the handle takes no more writes. Needs the feature test-hooks. */
+#include "test.h"
+
+bitcask_status bitcask_test_panic(bitcask_t *db, bitcask_error *err);
+
+int main(void) {
+    bitcask_t *db = open_store(NULL);
+    bitcask_t *other;
+    bitcask_batch_t *batch;
+    bitcask_error err = BITCASK_ERROR_INIT;
+    char value[8], other_path[256];
+    size_t len;
+
+    EXPECT(BITCASK_OK, bitcask_put(db, "k", 1, "v", 1, NULL));
+    EXPECT(BITCASK_OK, bitcask_batch_new(&batch, NULL));
+    EXPECT(BITCASK_OK, bitcask_batch_put(batch, "b", 1, "v", 1, NULL));
+
+    EXPECT(BITCASK_E_PANIC, bitcask_test_panic(db, &err));
+    CHECK(err.code == BITCASK_E_PANIC);
+    CHECK(strstr(err.message, "bitcask_test_panic was called") != NULL);
+
+    /* No write goes on from a state that nobody knows ... */
+    EXPECT(BITCASK_E_POISONED, bitcask_put(db, "k", 1, "w", 1, &err));
+    CHECK(strstr(err.message, "bitcask_test_panic was called") != NULL);
+    EXPECT(BITCASK_E_POISONED, bitcask_delete(db, "k", 1, NULL));
+    EXPECT(BITCASK_E_POISONED, bitcask_batch_write(db, batch, NULL));
+    EXPECT(BITCASK_E_POISONED, bitcask_sync(db, NULL));
+
+    /* ... but reads do, and other stores are not concerned. */
+    EXPECT(BITCASK_OK, bitcask_get_into(db, "k", 1, value, sizeof value, &len, NULL));
+    CHECK(len == 1 && value[0] == 'v');
+    make_directory(other_path, sizeof other_path);
+    EXPECT(BITCASK_OK, bitcask_open(other_path, NULL, &other, NULL));
+    EXPECT(BITCASK_OK, bitcask_batch_write(other, batch, NULL));
+    EXPECT(BITCASK_OK, bitcask_close(other, NULL));
+    remove_directory(other_path);
+
+    /* The close says so and releases the handle; the store opens again with what was answered. */
+    EXPECT(BITCASK_E_POISONED, bitcask_close(db, &err));
+    EXPECT(BITCASK_OK, bitcask_open(test_path, NULL, &db, NULL));
+    EXPECT(BITCASK_OK, bitcask_get_into(db, "k", 1, value, sizeof value, &len, NULL));
+    CHECK(len == 1 && value[0] == 'v');
+    EXPECT(BITCASK_OK, bitcask_put(db, "k", 1, "w", 1, NULL));
+
+    bitcask_batch_free(batch);
+    close_store(db);
+    return 0;
+}

@@ -1,0 +1,82 @@
+/*
+ * Every number, structure and function of the ABI, written down a second time. If the header says anything
+ * else this does not compile. Lines may be added here; none may be changed within a major version.
+ */
+#include "bitcask.h"
+
+bitcask_status bitcask_open(const char *, const char *, bitcask_t **, bitcask_error *);
+bitcask_status bitcask_close(bitcask_t *, bitcask_error *);
+
+bitcask_status bitcask_put(bitcask_t *, const void *, size_t, const void *, size_t, bitcask_error *);
+bitcask_status bitcask_delete(bitcask_t *, const void *, size_t, bitcask_error *);
+bitcask_status bitcask_sync(bitcask_t *, bitcask_error *);
+
+bitcask_status bitcask_get(const bitcask_t *, const void *, size_t, void **, size_t *, bitcask_error *);
+bitcask_status bitcask_get_into(const bitcask_t *, const void *, size_t, void *, size_t, size_t *,
+                                bitcask_error *);
+bitcask_status bitcask_get_pinned(const bitcask_t *, const void *, size_t, bitcask_pin_t **, const void **,
+                                  size_t *, bitcask_error *);
+void bitcask_pin_free(bitcask_pin_t *);
+bitcask_status bitcask_get_many(const bitcask_t *, const void *, const size_t *, size_t, void **, size_t *,
+                                bitcask_status *, bitcask_error *);
+bitcask_status bitcask_exists(const bitcask_t *, const void *, size_t, bitcask_error *);
+bitcask_status bitcask_count(const bitcask_t *, uint64_t *, bitcask_error *);
+
+bitcask_status bitcask_batch_new(bitcask_batch_t **, bitcask_error *);
+bitcask_status bitcask_batch_put(bitcask_batch_t *, const void *, size_t, const void *, size_t,
+                                 bitcask_error *);
+bitcask_status bitcask_batch_put_json(bitcask_batch_t *, const void *, size_t, const char *, size_t,
+                                      bitcask_error *);
+bitcask_status bitcask_batch_delete(bitcask_batch_t *, const void *, size_t, bitcask_error *);
+bitcask_status bitcask_batch_write(bitcask_t *, bitcask_batch_t *, bitcask_error *);
+void bitcask_batch_clear(bitcask_batch_t *);
+void bitcask_batch_free(bitcask_batch_t *);
+
+bitcask_status bitcask_put_json(bitcask_t *, const void *, size_t, const char *, size_t, bitcask_error *);
+bitcask_status bitcask_get_json(const bitcask_t *, const void *, size_t, const char *, char **, size_t *,
+                                bitcask_error *);
+bitcask_status bitcask_patch_json(bitcask_t *, const void *, size_t, const char *, size_t, bitcask_error *);
+bitcask_status bitcask_json_get(const char *, size_t, const char *, char **, size_t *, bitcask_error *);
+
+bitcask_status bitcask_stats(const bitcask_t *, char **, size_t *, bitcask_error *);
+bitcask_status bitcask_stat_u64(const bitcask_t *, const char *, uint64_t *, bitcask_error *);
+
+void bitcask_free(void *);
+const char *bitcask_strerror(bitcask_status);
+const char *bitcask_last_error(void);
+const char *bitcask_version(void);
+uint32_t bitcask_version_number(void);
+
+/* A wrong number makes an array of negative size. */
+#define SAME(name, holds) typedef char name[(holds) ? 1 : -1]
+
+SAME(ok, BITCASK_OK == 0);
+SAME(not_found, BITCASK_NOT_FOUND == 1);
+SAME(done, BITCASK_DONE == 2);
+SAME(conflict, BITCASK_CONFLICT == 3);
+SAME(buffer_too_small, BITCASK_BUFFER_TOO_SMALL == 4);
+SAME(resnapshot, BITCASK_RESNAPSHOT == 5);
+SAME(no_match, BITCASK_NO_MATCH == 6);
+SAME(e_invalid, BITCASK_E_INVALID == -1);
+SAME(e_io, BITCASK_E_IO == -2);
+SAME(e_corrupt, BITCASK_E_CORRUPT == -3);
+SAME(e_no_space, BITCASK_E_NO_SPACE == -4);
+SAME(e_no_memory, BITCASK_E_NO_MEMORY == -5);
+SAME(e_locked, BITCASK_E_LOCKED == -6);
+SAME(e_read_only, BITCASK_E_READ_ONLY == -7);
+SAME(e_closed, BITCASK_E_CLOSED == -8);
+SAME(e_forked, BITCASK_E_FORKED == -9);
+SAME(e_poisoned, BITCASK_E_POISONED == -10);
+SAME(e_panic, BITCASK_E_PANIC == -11);
+SAME(e_too_large, BITCASK_E_TOO_LARGE == -12);
+SAME(e_not_json, BITCASK_E_NOT_JSON == -13);
+SAME(e_format, BITCASK_E_FORMAT == -14);
+
+SAME(status_is_int32, sizeof(bitcask_status) == 4 && (bitcask_status)-1 < 0);
+SAME(error_size, sizeof(bitcask_error) == 268);
+SAME(error_struct_size, offsetof(bitcask_error, struct_size) == 0);
+SAME(error_code, offsetof(bitcask_error, code) == 4);
+SAME(error_os_errno, offsetof(bitcask_error, os_errno) == 8);
+SAME(error_message, offsetof(bitcask_error, message) == 12);
+
+int main(void) { return 0; }

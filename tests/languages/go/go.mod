@@ -1,0 +1,3 @@
+module bitcask-smoke-test
+
+go 1.19
