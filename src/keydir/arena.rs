@@ -64,7 +64,7 @@ impl PageId {
 
     /// The id of the `index`-th page ever cut.
     fn nth(index: usize) -> Self {
-        let id = (index / PAGES_PER_CHUNK) << PAGE_IN_CHUNK_BITS | index % PAGES_PER_CHUNK;
+        let id = ((index / PAGES_PER_CHUNK) << PAGE_IN_CHUNK_BITS) | (index % PAGES_PER_CHUNK);
         PageId(u32::try_from(id).expect("MAX_CHUNKS keeps ids within 32 bits"))
     }
 }
@@ -133,7 +133,6 @@ impl Arena {
     /// The page called `id`, which came from this arena or is `PageId::NONE`.
     #[inline(always)]
     pub(super) fn page(&self, id: PageId) -> &Page {
-        debug_assert!((id.0 >> PAGE_IN_CHUNK_BITS) < MAX_CHUNKS as u32);
         // SAFETY: ids are made by `PageId::nth` for mapped pages only, so the chunk's number is within the table,
         // its entry was set before the id existed, and whoever holds the id got it through an acquiring load or a
         // lock (or, in a reader that lost a race, after the id was published by one: a chunk's entry never changes
@@ -174,7 +173,7 @@ impl Arena {
                 }
                 head => {
                     let next = self.page(head).0[0].location.load(Ordering::Relaxed);
-                    growth.free_head = PageId(next as u32);
+                    growth.free_head = PageId(u32::try_from(next).expect("give_back stored an id"));
                     growth.free_pages -= 1;
                     head
                 }

@@ -88,10 +88,10 @@ impl Directory {
     fn entry(&self, depth: u32, lo: u64) -> &Entry {
         let level = self.levels[depth as usize].load(Ordering::Acquire);
         debug_assert!(!level.is_null());
-        let index = lo & ((1 << depth) - 1);
+        let index = low_bits(lo, depth);
         // SAFETY: `depth` is at most `self.depth`, or a level that the caller ensured. Those and all above are mapped
         // with 2^depth entries, and stay so as long as the directory lives.
-        unsafe { &*level.add(index as usize) }
+        unsafe { &*level.add(index) }
     }
 
     /// The deepest level in use.
@@ -187,6 +187,12 @@ impl Directory {
         self.entry(cover.depth, u64::from(cover.prefix)).store(group, Ordering::Release);
         self.depth.fetch_max(cover.depth, Ordering::Release);
     }
+}
+
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "MAX_DEPTH bits fit")]
+fn low_bits(lo: u64, depth: u32) -> usize {
+    (lo & ((1 << depth) - 1)) as usize
 }
 
 #[cfg(test)]

@@ -75,6 +75,7 @@ impl Cover {
     }
 
     #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "a cover has fewer than 32 bits")]
     pub(super) fn admits(self, lo: u64) -> bool {
         (lo as u32 ^ self.prefix) & ((1 << self.depth) - 1) == 0
     }
@@ -116,6 +117,7 @@ pub(super) enum Place {
 }
 
 #[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "a fraction of `capacity` is below it")]
 pub(super) fn home(hi: u64, capacity: usize) -> usize {
     ((u128::from(hi) * capacity as u128) >> 64) as usize
 }
@@ -326,6 +328,7 @@ impl Group {
     }
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "a group has at most 12 pages and 3,072 slots")]
 fn state_word(pages: usize, count: usize) -> u32 {
     debug_assert!(pages <= MAX_PAGES_PER_GROUP && count <= pages * SLOTS_PER_PAGE);
     (pages as u32) << PAGES_SHIFT | (count as u32) << COUNT_SHIFT

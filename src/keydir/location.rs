@@ -61,7 +61,7 @@ impl Location {
 
     /// The segment's slot.
     pub fn slot(self) -> SegmentSlot {
-        SegmentSlot(u32::try_from(self.0 >> SLOT_SHIFT).unwrap_or(u32::MAX))
+        SegmentSlot((self.0 >> SLOT_SHIFT) as u32)
     }
 
     /// The record's offset in its segment, in bytes.
@@ -95,8 +95,9 @@ impl Location {
         (word != 0).then_some(Location(word))
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "the cast takes the eight bits of the class")]
     fn class(self) -> u8 {
-        (self.0 >> CLASS_SHIFT).to_le_bytes()[0]
+        (self.0 >> CLASS_SHIFT) as u8
     }
 }
 
@@ -114,15 +115,16 @@ impl std::fmt::Debug for Location {
 }
 
 /// The smallest class whose bound is at least `len`: 5 bits of exponent over 3 of mantissa, in units of 8 bytes.
+#[expect(clippy::cast_possible_truncation, reason = "a length below 2^33 has a class below 256")]
 fn size_class(len: u64) -> u8 {
     let units = len.div_ceil(8);
     if units < 8 {
-        return units.to_le_bytes()[0];
+        return units as u8;
     }
     let exponent = 63 - units.leading_zeros() - 3;
     let mantissa = units >> exponent;
     let round_up = u64::from(units & ((1 << exponent) - 1) != 0);
-    ((u64::from(exponent) << 3) + mantissa + round_up).to_le_bytes()[0]
+    ((u64::from(exponent) << 3) + mantissa + round_up) as u8
 }
 
 fn class_bound(class: u8) -> u64 {

@@ -320,7 +320,7 @@ impl Keydir {
     pub(super) fn settle(&self, tally: Tally) {
         for (count, by) in [(&self.counts.live, tally.live), (&self.counts.tombstones, tally.tombstones)] {
             if by != 0 {
-                count.fetch_add(by.cast_unsigned(), Ordering::Relaxed);
+                count.fetch_add(by as u64, Ordering::Relaxed);
             }
         }
     }
@@ -331,5 +331,33 @@ impl Keydir {
 
     pub(super) fn overflow(&self) -> &Overflow {
         &self.overflow
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keydir::tests::{at, digest};
+
+    #[test]
+    fn a_reader_that_comes_late_to_a_split_is_sent_on() {
+        let keydir = Keydir::new(0).unwrap();
+        let root = keydir.directory.find(0);
+        let mut key = 0;
+        while keydir.directory.groups() == 1 {
+            keydir.insert(digest(key), at(key));
+            key += 1;
+        }
+        let mut sent_on = 0;
+        for key in 0..key {
+            let moved = !std::ptr::eq(keydir.directory.find(digest(key).lo), root);
+            match root.lookup(&keydir.arena, digest(key)) {
+                Lookup::Elsewhere => assert!(moved),
+                Lookup::Found(location) => assert!(!moved && location == at(key)),
+                Lookup::Absent | Lookup::Disturbed => panic!("key {key} is there and nobody writes"),
+            }
+            sent_on += u64::from(moved);
+        }
+        assert!(sent_on > key / 3);
     }
 }

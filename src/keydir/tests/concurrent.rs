@@ -53,7 +53,7 @@ fn a_key_inserted_before_is_found_while_groups_grow_and_split() {
 fn a_key_is_found_while_its_neighbours_come_and_go() {
     const KEPT: u64 = 1_000;
     const ROUNDS: u64 = 150_000;
-    let crowded = |key: u64| Digest { lo: digest(key).lo, hi: digest(key).hi % 64 << 58 | key };
+    let crowded = |key: u64| Digest { lo: digest(key).lo, hi: ((digest(key).hi % 64) << 58) | key };
     let keydir = Keydir::new(0).unwrap();
     for key in 0..KEPT {
         keydir.insert(crowded(key), at(key));

@@ -1,5 +1,7 @@
 //! What the index promises, seen from outside.
 
+#![expect(clippy::cast_possible_truncation, reason = "the tests' numbers are small")]
+
 use super::location::{Location, SegmentSlot};
 use super::{Digest, Keydir};
 
