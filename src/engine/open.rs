@@ -70,7 +70,7 @@ impl<E: Env> Db<E> {
         });
         inner.counters.recovered_bytes_discarded.store(discarded, Ordering::Relaxed);
         inner.counters.recovered_records.store(copied, Ordering::Relaxed);
-        let loaded = load::load(&inner, segments).and_then(|highest| inner.accept_versions(highest));
+        let loaded = load::load(&inner, &segments).and_then(|seen| inner.go_on_from(seen));
         if let Err(err) = loaded {
             let _ = inner.dir.unlock();
             return Err(err);
@@ -80,12 +80,12 @@ impl<E: Env> Db<E> {
 }
 
 impl<E: Env> Inner<E> {
-    /// Versions go on above everything that was ever seen.
-    fn accept_versions(&self, highest: u64) -> Result<()> {
+    /// Versions go on above everything that was ever seen, and the active segment's counts from what it holds.
+    fn go_on_from(&self, seen: load::Seen) -> Result<()> {
         let Some(writer) = &self.writer else {
             return Ok(());
         };
-        let last = writer.lock().raise_version(highest);
+        let last = writer.lock().go_on_from(seen.highest_version, seen.youngest);
         if last >= VERSION_END {
             let what = format!("version {last} is past the largest that can be, {}", VERSION_END - 1);
             return Err(Error::corrupt(names::MANIFEST, 0, what));
@@ -267,8 +267,8 @@ impl<E: Env> Recovery<'_, E> {
         for (at, listed) in unsealed.into_iter().enumerate() {
             let durable = self.judgement.verdicts[at].durable;
             if self.judgement.resume == Some(at) {
-                let tally = recover::count(&listed, durable)?;
-                active = Some((listed, tally));
+                // What else it holds is counted while it is loaded.
+                active = Some((listed, Sealed { len: durable, ..Sealed::default() }));
             } else if durable > RECORDS_AT {
                 let state = SegmentState::Sealed(recover::count(&listed, durable)?);
                 entries.push(SegmentEntry { state, ..listed.entry });

@@ -104,16 +104,9 @@ pub(super) fn judge<F: File>(unsealed: &[Listed<F>], clean: Option<CleanClose>) 
         *verdict = Verdict { durable, good: durable };
     }
     judge_tail(unsealed, marked, durable, &mut judgement)?;
-    let resumes = |close: CleanClose| {
-        let active = unsealed.get(marked)?;
-        let untouched = active.entry.number == close.active
-            && active.file_len == close.len
-            && durable == close.len
-            && (close.len == 0 || matches!(active.header, HeaderState::Valid(_)));
-        let rest_empty = unsealed[marked + 1..].iter().all(|listed| listed.file_len == 0);
-        (untouched && rest_empty).then_some(marked)
-    };
-    judgement.resume = clean.and_then(resumes);
+    let resumed = clean.and_then(|close| clean_end(unsealed, close));
+    let usable = |&(at, len): &(usize, u64)| len == 0 || matches!(unsealed[at].header, HeaderState::Valid(_));
+    judgement.resume = resumed.filter(usable).map(|(at, _)| at);
     Ok(judgement)
 }
 
@@ -122,6 +115,9 @@ fn watermark<F: File>(
     unsealed: &[Listed<F>],
     clean: Option<CleanClose>,
 ) -> Result<(Option<(usize, u64)>, u64)> {
+    if let Some(marked) = clean.and_then(|close| clean_end(unsealed, close)) {
+        return Ok((Some(marked), clean.map_or(0, |close| close.last_version)));
+    }
     let mut best = None;
     let mut highest_version = 0;
     let mut state = |uid: u64, offset: u64| {
@@ -159,6 +155,14 @@ fn watermark<F: File>(
         }
     }
     Ok((best, highest_version))
+}
+
+/// The end of the log when it is just where a clean close left it: then nothing needs to be searched for.
+fn clean_end<F: File>(unsealed: &[Listed<F>], close: CleanClose) -> Option<(usize, u64)> {
+    let at = unsealed.iter().position(|listed| listed.entry.number == close.active)?;
+    let (active, rest) = unsealed[at..].split_first()?;
+    let untouched = active.file_len == close.len && rest.iter().all(|listed| listed.file_len == 0);
+    (at == 0 && untouched).then_some((at, close.len))
 }
 
 /// Where a segment that lies wholly below the watermark ended: its successor says so.
@@ -230,7 +234,7 @@ pub(super) fn count<F: File>(listed: &Listed<F>, len: u64) -> Result<Sealed> {
                 }
             }
             Step::Bad { .. } => {
-                scanner.resync()?;
+                scanner.resync(end)?;
             }
             Step::End => return Ok(sealed),
         }

@@ -104,9 +104,11 @@ impl<F: File> Writer<F> {
         self.last_version
     }
 
-    /// Raises the floor of versions to `highest`, and answers the last version.
-    pub(crate) fn raise_version(&mut self, highest: u64) -> u64 {
+    /// Raises the floor of versions to `highest`, and takes over what the active segment was found to hold;
+    /// answers the last version.
+    pub(crate) fn go_on_from(&mut self, highest: u64, tally: Sealed) -> u64 {
         self.last_version = self.last_version.max(highest);
+        self.tally = tally;
         self.last_version
     }
 

@@ -28,6 +28,32 @@ pub struct Scanned<'a> {
     pub watermark: Option<Watermark>,
 }
 
+impl<'a> Scanned<'a> {
+    /// The record at the start of `bytes`, which hold all of it.
+    #[inline]
+    fn new(offset: u64, header: RecordHeader, bytes: &'a [u8]) -> Self {
+        let key = &bytes[header.header_len()..header.value_at()];
+        let value = &bytes[header.value_at()..header.value_at() + header.value_len as usize];
+        let value_ok = crc32c(value) == header.value_crc;
+        let internal = value_ok && header.flags.has(Flags::INTERNAL);
+        let watermark = if internal { Watermark::decode(value) } else { None };
+        Scanned { offset, header, key, value_ok, watermark }
+    }
+}
+
+/// Whether `bytes` hold all of the record that they seem to begin with.
+#[inline]
+fn is_whole(bytes: &[u8]) -> bool {
+    RecordHeader::decode(bytes).is_some_and(|header| header.record_len() <= bytes.len() as u64)
+}
+
+/// The header at the start of `bytes` if it is genuine and they hold all of its record.
+#[inline]
+fn whole_header(bytes: &[u8], uid: u64, offset: u64) -> Option<RecordHeader> {
+    let header = RecordHeader::decode(bytes).filter(|header| header.record_len() <= bytes.len() as u64)?;
+    header.verify(bytes, &bytes[header.header_len()..header.value_at()], uid, offset).then_some(header)
+}
+
 /// What comes next in a segment.
 #[derive(Debug)]
 pub enum Step<'a> {
@@ -66,34 +92,57 @@ impl<'f, F: File> Scanner<'f, F> {
         if offset >= self.end {
             return Ok(Step::End);
         }
+        if self.held(offset).is_none_or(|bytes| !is_whole(bytes)) {
+            self.fill(offset)?;
+        }
+        let at = usize::try_from(offset - self.buf_at).unwrap_or(usize::MAX);
+        match self.held(offset).and_then(|bytes| whole_header(bytes, self.uid, offset)) {
+            Some(header) => {
+                self.at = offset + header.record_len();
+                Ok(Step::Record(Scanned::new(offset, header, &self.buf[at..])))
+            }
+            None => self.step_slowly(offset),
+        }
+    }
+
+    /// A record that is larger than the buffer, or none at all.
+    #[cold]
+    fn step_slowly(&mut self, offset: u64) -> Result<Step<'_>> {
         let Some(header) = self.verified_header(offset)? else {
             return Ok(Step::Bad { offset });
         };
-        let value_len = header.value_len as usize;
         let value_at = offset + header.value_at() as u64;
-        let (value_ok, watermark) = if header.value_at() + value_len <= BUFFER_LEN {
-            let value = &self.window(offset, header.value_at() + value_len)?[header.value_at()..];
-            let ok = value.len() == value_len && crc32c(value) == header.value_crc;
-            let internal = ok && header.flags.has(Flags::INTERNAL);
-            (ok, if internal { Watermark::decode(value) } else { None })
-        } else {
-            (self.stream_crc(value_at, u64::from(header.value_len))? == Some(header.value_crc), None)
-        };
+        let value_ok = self.stream_crc(value_at, u64::from(header.value_len))? == Some(header.value_crc);
         self.at = offset + header.record_len();
         let head = self.window(offset, header.value_at())?;
         let key = head.get(header.header_len()..header.value_at()).unwrap_or_default();
-        Ok(Step::Record(Scanned { offset, header, key, value_ok, watermark }))
+        Ok(Step::Record(Scanned { offset, header, key, value_ok, watermark: None }))
     }
 
-    /// Moves past damage to the next bytes that are a record, and answers where they begin.
-    pub fn resync(&mut self) -> Result<Option<u64>> {
-        self.search(|_| true)
+    /// Where the next record is looked for.
+    pub fn position(&self) -> u64 {
+        self.at
+    }
+
+    /// Moves to the first record at `from` or behind it, but before `until`, and answers where it begins. Nothing
+    /// but a record of this very place can be taken for one, so this works from anywhere in the segment.
+    pub fn seek(&mut self, from: u64, until: u64) -> Result<Option<u64>> {
+        self.at = from;
+        if self.verified_header(from)?.is_some() {
+            return Ok(Some(from));
+        }
+        self.search(until, |_| true)
+    }
+
+    /// Moves past damage to the next record that begins before `until`, and answers where it begins.
+    pub fn resync(&mut self, until: u64) -> Result<Option<u64>> {
+        self.search(until, |_| true)
     }
 
     /// Finds the watermark markers from here on, whatever lies between them.
     pub fn later_watermarks(&mut self) -> Result<Vec<Watermark>> {
         let mut found = Vec::new();
-        while self.search(Watermark::may_be)?.is_some() {
+        while self.search(self.end, Watermark::may_be)?.is_some() {
             if let Step::Record(Scanned { watermark: Some(watermark), .. }) = self.step()? {
                 found.push(watermark);
             }
@@ -101,11 +150,13 @@ impl<'f, F: File> Scanner<'f, F> {
         Ok(found)
     }
 
-    fn search(&mut self, wanted: impl Fn(&RecordHeader) -> bool) -> Result<Option<u64>> {
-        while self.at < self.end {
-            self.at = (self.at + RECORD_ALIGN).min(self.end);
-            let likely = RecordHeader::decode(self.window(self.at, RECORD_HEADER_MAX_LEN)?)
-                .is_some_and(|header| wanted(&header));
+    fn search(&mut self, until: u64, wanted: impl Fn(&RecordHeader) -> bool) -> Result<Option<u64>> {
+        let until = until.min(self.end);
+        while self.at < until {
+            self.at = (self.at + RECORD_ALIGN).min(until);
+            let likely = self.at < until
+                && RecordHeader::decode(self.window(self.at, RECORD_HEADER_MAX_LEN)?)
+                    .is_some_and(|header| wanted(&header));
             if likely && self.verified_header(self.at)?.is_some() {
                 return Ok(Some(self.at));
             }
@@ -139,6 +190,12 @@ impl<'f, F: File> Scanner<'f, F> {
         let from = usize::try_from(offset - self.buf_at).unwrap_or(usize::MAX);
         let rest = self.buf.get(from..).unwrap_or_default();
         Ok(&rest[..rest.len().min(want)])
+    }
+
+    /// What the buffer holds from `offset` on.
+    #[inline]
+    fn held(&self, offset: u64) -> Option<&[u8]> {
+        self.buf.get(usize::try_from(offset.checked_sub(self.buf_at)?).ok()?..)
     }
 
     fn fill(&mut self, offset: u64) -> Result<()> {
