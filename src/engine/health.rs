@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
+use std::io;
 
 /// The state of an open handle after failures.
 #[derive(Default)]
@@ -10,7 +11,13 @@ pub(crate) struct Health {
     reason: Mutex<Option<String>>,
     background_failing: AtomicBool,
     background_errors: AtomicU64,
-    last_background: Mutex<Option<String>>,
+    last_background: Mutex<Option<BackgroundError>>,
+}
+
+/// What is kept of an error, which cannot be told twice.
+struct BackgroundError {
+    text: String,
+    os_errno: i32,
 }
 
 impl Health {
@@ -39,16 +46,25 @@ impl Health {
 
     /// Notes how a round of background work ended.
     pub(crate) fn note_background(&self, outcome: &Result<()>) {
-        self.background_failing.store(outcome.is_err(), Ordering::Release);
         if let Err(err) = outcome {
             self.background_errors.fetch_add(1, Ordering::Relaxed);
-            *self.last_background.lock() = Some(err.to_string());
+            let kept = BackgroundError { text: err.to_string(), os_errno: err.os_errno() };
+            *self.last_background.lock() = Some(kept);
         }
+        // Last, so that whoever sees the flag finds the error.
+        self.background_failing.store(outcome.is_err(), Ordering::Release);
     }
 
-    /// Whether the last round of background work failed.
-    pub(crate) fn background_failing(&self) -> bool {
-        self.background_failing.load(Ordering::Acquire)
+    /// Why the last round of background work failed, if it did; a system error keeps its number.
+    pub(crate) fn background_failure(&self) -> Option<io::Error> {
+        if !self.background_failing.load(Ordering::Acquire) {
+            return None;
+        }
+        let last = self.last_background.lock();
+        last.as_ref().map(|err| match err.os_errno {
+            0 => io::Error::other(err.text.clone()),
+            errno => io::Error::from_raw_os_error(errno),
+        })
     }
 
     pub(crate) fn background_errors(&self) -> u64 {
@@ -56,6 +72,6 @@ impl Health {
     }
 
     pub(crate) fn last_background_error(&self) -> Option<String> {
-        self.last_background.lock().clone()
+        self.last_background.lock().as_ref().map(|err| err.text.clone())
     }
 }
