@@ -54,9 +54,10 @@ impl<E: Env> Inner<E> {
             commits.changed.wait(&mut state);
         }
         state.leading = true;
+        let already = state.durable;
         drop(state);
         let turn = Turn(commits);
-        let durable = self.sync_log()?;
+        let durable = self.sync_log(already)?;
         let mut state = commits.state.lock();
         state.durable = state.durable.max(durable);
         drop(state);
@@ -67,11 +68,14 @@ impl<E: Env> Inner<E> {
     /// Syncs the segments that were left and then the active one, so that no sync covers a later position
     /// while an earlier one is not durable. A failure poisons: the page cache may show bytes that the device
     /// does not hold, and a second try would be told that all is well.
-    fn sync_log(&self) -> Result<u64> {
+    ///
+    /// `already` bytes are durable; answers how many are now. What the writer appends or leaves meanwhile is not
+    /// among them.
+    fn sync_log(&self, already: u64) -> Result<u64> {
         let (segments, end, appended) = {
             let writer = self.writer()?.lock();
-            let mut segments: Vec<_> =
-                writer.retired.iter().filter(|left| !left.synced).map(|left| left.segment.clone()).collect();
+            let unsynced = writer.retired.iter().filter(|left| left.end > already);
+            let mut segments: Vec<_> = unsynced.map(|left| left.segment.clone()).collect();
             if writer.active_len() > 0 {
                 segments.push(writer.active().clone());
             }
@@ -81,12 +85,8 @@ impl<E: Env> Inner<E> {
             self.counters.syncs.fetch_add(1, Ordering::Relaxed);
             segment.sync().inspect_err(|err| self.health.poison(&err.to_string()))?;
         }
-        let mut writer = self.writer()?.lock();
-        for left in &mut writer.retired {
-            left.synced |= segments.iter().any(|synced| synced.uid == left.segment.uid);
-        }
         if end.offset > 0 {
-            writer.set_watermark(end);
+            self.writer()?.lock().set_watermark(end);
         }
         Ok(appended)
     }

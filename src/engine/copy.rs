@@ -9,6 +9,7 @@ use crate::format::manifest::Sealed;
 use crate::format::record::{Draft, Flags, RecordHeader};
 use crate::format::segment_header::SegmentHeader;
 use crate::io::env::File;
+use crate::keydir::location::MAX_RECORD_OFFSET;
 use crate::segment::reader::read_full;
 use crate::segment::scanner::{Scanner, Step};
 use std::io::{self, IoSlice};
@@ -54,6 +55,9 @@ impl<'f, F: File> Copier<'f, F> {
 
     fn add(&mut self, source: &Listed<F>, offset: u64, header: &RecordHeader, draft: &Draft) -> Result<()> {
         let place = self.flushed + self.pending.len() as u64;
+        if place >= MAX_RECORD_OFFSET {
+            return Err(Error::TooLarge { what: "unproven log", size: place, limit: MAX_RECORD_OFFSET });
+        }
         let bytes = draft.header(header.version, self.uid, place);
         self.pending.extend_from_slice(&bytes[..draft.header_len()]);
         let (mut at, end) = (offset + draft.header_len() as u64, offset + header.record_len());

@@ -35,6 +35,10 @@ pub struct Db<E: Env> {
 /// A store on the real machine.
 pub type Store = Db<crate::io::disk::Disk>;
 
+/// Keeps what it holds on cache lines of its own.
+#[repr(align(128))]
+pub(crate) struct OwnLines<T>(pub(crate) T);
+
 /// What threads share.
 pub(crate) struct Inner<E: Env> {
     pub(crate) env: E,
@@ -47,21 +51,22 @@ pub(crate) struct Inner<E: Env> {
     pub(crate) keydir: Keydir,
     pub(crate) view: ArcSwap<View<FileOf<E>>>,
     /// `None` on a read-only handle.
-    pub(crate) writer: Option<Mutex<Writer<FileOf<E>>>>,
+    pub(crate) writer: Option<OwnLines<Mutex<Writer<FileOf<E>>>>>,
     pub(crate) commits: Commits,
     pub(crate) bell: Arc<Bell>,
-    /// Locked by whoever replaces the manifest, never on a put's path. Taken before the writer.
+    /// Held by whoever replaces the manifest, over the whole of it; never on a put's path. The first lock taken.
+    pub(crate) replacing: Mutex<()>,
+    /// The manifest as it is on the disk, but for numbers used up since.
     pub(crate) manifest: Mutex<Manifest>,
     pub(crate) health: Health,
     pub(crate) degraded: OnceCell<Degraded>,
     pub(crate) counters: Counters,
 }
 
-/// Counts since open.
+/// Counts since open, away from what readers load.
 #[derive(Default)]
+#[repr(align(128))]
 pub(crate) struct Counters {
-    pub(crate) bytes_written: AtomicU64,
-    pub(crate) records_written: AtomicU64,
     pub(crate) syncs: AtomicU64,
     pub(crate) rotations: AtomicU64,
     pub(crate) corrupt_records: AtomicU64,
@@ -172,27 +177,24 @@ impl<E: Env> Inner<E> {
     }
 
     pub(crate) fn writer(&self) -> Result<&Mutex<Writer<FileOf<E>>>> {
-        self.writer.as_ref().ok_or(Error::ReadOnly)
+        self.writer.as_ref().map(|writer| &writer.0).ok_or(Error::ReadOnly)
     }
 
     fn close_cleanly(&self) -> Result<()> {
         self.health.check()?;
         let appended = self.writer()?.lock().appended();
         self.commit(appended)?;
-        let left = !self.writer()?.lock().retired.is_empty();
-        if left {
-            self.seal_and_prepare()?;
-        }
-        let mut manifest = self.manifest.lock();
+        self.seal_and_prepare(false)?;
+        let mut last = self.manifest.lock().clone();
         let writer = self.writer()?.lock();
-        manifest.last_version = writer.last_version();
-        manifest.clean_close = Some(CleanClose {
+        last.last_version = writer.last_version();
+        last.clean_close = Some(CleanClose {
             active: writer.active().number,
             len: writer.active_len(),
             last_version: writer.last_version(),
         });
         drop(writer);
-        super::manifest_file::replace(&self.dir, &manifest).map_err(|failed| failed.into_error())
+        super::manifest_file::replace(&self.dir, &last).map_err(|failed| failed.into_error())
     }
 
     fn stats(&self) -> Stats {
@@ -200,8 +202,6 @@ impl<E: Env> Inner<E> {
         let mut stats = Stats {
             keys: self.keydir.len(),
             keydir_bytes: self.keydir.memory_bytes(),
-            bytes_written: self.counters.bytes_written.load(Ordering::Relaxed),
-            records_written: self.counters.records_written.load(Ordering::Relaxed),
             syncs: self.counters.syncs.load(Ordering::Relaxed),
             rotations: self.counters.rotations.load(Ordering::Relaxed),
             corrupt_records: self.counters.corrupt_records.load(Ordering::Relaxed),
@@ -226,9 +226,11 @@ impl<E: Env> Inner<E> {
         stats.history_id = Id128::to_string(&manifest.history);
         stats.last_version = manifest.last_version;
         drop(manifest);
-        if let Some(writer) = &self.writer {
+        if let Ok(writer) = self.writer() {
             let writer = writer.lock();
             stats.last_version = writer.last_version();
+            stats.bytes_written = writer.appended();
+            stats.records_written = writer.records();
             stats.unsynced_bytes = writer.appended().saturating_sub(self.commits.durable());
         }
         stats

@@ -8,12 +8,12 @@
 use super::db::{FileOf, Inner};
 use super::read::Degraded;
 use super::recover::RECORDS_AT;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::manifest::Sealed;
 use crate::format::record::Flags;
 use crate::io::env::{Env, File};
 use crate::keydir::Digest;
-use crate::keydir::location::Location;
+use crate::keydir::location::{Location, MAX_RECORD_OFFSET};
 use crate::segment::scanner::{Scanned, Scanner, Step};
 use crate::segment::view::{Position, Segment};
 use crate::sync::{Arc, AtomicUsize, Mutex, Ordering};
@@ -58,13 +58,12 @@ pub(super) fn load<E: Env>(store: &Arc<Inner<E>>, segments: &[Stated<E>]) -> Res
         helper.join();
     }
     let mut passes = std::mem::take(&mut *work.passes.lock()).into_iter();
-    let active = store.writer.as_ref().map(|writer| writer.lock().active().uid);
+    let active = store.writer().ok().map(|writer| writer.lock().active().uid);
     let (mut seen, mut damage) = (Seen::default(), Damage::default());
     for (segment, stated) in segments {
         let passes = passes.by_ref().take(ranges_of(segment).count());
-        // A thread that died left no pass behind; the panic hook has said why.
-        let passes =
-            passes.map(|pass| pass.unwrap_or_else(|| Ok(Pass::default()))).collect::<Result<Vec<_>>>()?;
+        let died = || Err(Error::io("load", &segment.name, std::io::Error::other("a loading thread died")));
+        let passes: Vec<_> = passes.map(|pass| pass.unwrap_or_else(died)).collect::<Result<_>>()?;
         damage.check(segment, *stated, &passes);
         let mut held = Sealed { len: segment.readable_len(), ..Sealed::default() };
         for pass in &passes {
@@ -95,7 +94,8 @@ struct Range<E: Env> {
 }
 
 fn ranges_of<F: File>(segment: &Segment<F>) -> impl Iterator<Item = (u64, u64)> {
-    let end = segment.readable_len();
+    // No location can name a record that begins further on, so there is none.
+    let end = segment.readable_len().min(MAX_RECORD_OFFSET);
     let step = usize::try_from(RANGE_BYTES).unwrap_or(usize::MAX);
     (RECORDS_AT..end).step_by(step).map(move |from| (from, (from + RANGE_BYTES).min(end)))
 }

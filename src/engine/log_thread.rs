@@ -6,20 +6,24 @@
 use super::db::Inner;
 use super::db::{FileOf, growing_map_len, may_map};
 use super::manifest_file::{self, ReplaceError};
-use super::open::{create_segment, fresh_uid, take_number};
+use super::open::{create_segment, fresh_uid, take_number, too_many_segments};
 use crate::error::{Error, Result};
 use crate::format::manifest::{Manifest, SegmentEntry, SegmentState};
+use crate::format::names;
 use crate::io::env::{Dir, Env};
 use crate::options::SyncMode;
 use crate::segment::view::{Segment, SegmentId};
 use crate::sync::{Arc, AtomicBool, Condvar, Mutex, Ordering};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Weak;
 use std::time::{Duration, Instant};
 
 /// Unsynced bytes at which the log thread is woken.
 pub(crate) const SYNC_BEHIND_BYTES: u64 = 16 << 20;
 
+/// How soon failed work is tried again, at first and at most.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(5);
 
 /// How the log thread is told what to do.
 #[derive(Default)]
@@ -81,15 +85,11 @@ pub(crate) fn run<E: Env>(bell: &Bell, store: &Weak<Inner<E>>, sync: SyncMode) {
         SyncMode::None | SyncMode::Always => None,
     };
     let mut next_sync = interval.map(|interval| Instant::now() + interval);
-    let mut failing = false;
+    let mut retry: Option<Duration> = None;
     loop {
         let until_sync = next_sync.map(|at| at.saturating_duration_since(Instant::now()));
-        let limit = match (until_sync, failing) {
-            (Some(limit), true) => Some(limit.min(RETRY_AFTER)),
-            (None, true) => Some(RETRY_AFTER),
-            (limit, false) => limit,
-        };
-        if bell.wait(limit).is_none() {
+        let limits = [until_sync, retry];
+        if bell.wait(limits.into_iter().flatten().min()).is_none() {
             return;
         }
         let Some(store) = store.upgrade() else {
@@ -99,7 +99,15 @@ pub(crate) fn run<E: Env>(bell: &Bell, store: &Weak<Inner<E>>, sync: SyncMode) {
         if due {
             next_sync = interval.map(|interval| Instant::now() + interval);
         }
-        failing = store.run_log_jobs(due).is_err();
+        let work = AssertUnwindSafe(|| store.run_log_jobs(due));
+        retry = match catch_unwind(work) {
+            Ok(Ok(())) => None,
+            Ok(Err(_)) => Some(retry.map_or(RETRY_AFTER, |last| (2 * last).min(RETRY_AFTER_MAX))),
+            Err(_) => {
+                store.health.poison("the log thread panicked");
+                return;
+            }
+        };
     }
 }
 
@@ -121,52 +129,62 @@ impl<E: Env> Inner<E> {
             let writer = self.writer()?.lock();
             (writer.appended(), !writer.retired.is_empty(), writer.spare.is_none())
         };
-        if sync_now || left || appended - self.commits.durable() >= SYNC_BEHIND_BYTES {
+        let unsynced = appended.saturating_sub(self.commits.durable());
+        if sync_now || left || unsynced >= SYNC_BEHIND_BYTES {
             self.commit(appended)?;
         }
         if left || needs_spare {
-            self.seal_and_prepare()?;
+            self.seal_and_prepare(true)?;
         }
         Ok(())
     }
 
-    /// Seals what the writer left and has been synced (rule M3), and lists a new spare, in one manifest.
-    pub(crate) fn seal_and_prepare(&self) -> Result<()> {
-        let mut manifest = self.manifest.lock();
-        let (sealed, needs_spare, last_version) = {
+    /// Seals what the writer left and has been synced (rule M3) and, if `prepare`, lists a new spare where there is
+    /// none, in one manifest. What can be sealed is sealed also when no spare can be made.
+    pub(crate) fn seal_and_prepare(&self, prepare: bool) -> Result<()> {
+        let _replacing = self.replacing.lock();
+        let durable = self.commits.durable();
+        let mut next = self.manifest.lock().clone();
+        let (sealed, needs_spare) = {
             let writer = self.writer()?.lock();
-            let synced = writer.retired.iter().take_while(|left| left.synced);
+            let synced = writer.retired.iter().take_while(|left| left.end <= durable);
             let sealed: Vec<_> = synced.map(|left| (left.segment.uid, left.sealed)).collect();
-            (sealed, writer.spare.is_none(), writer.last_version())
+            next.last_version = writer.last_version();
+            (sealed, prepare && writer.spare.is_none())
         };
-        let mut next = manifest.clone();
         for &(uid, sealed) in &sealed {
             for entry in next.segments.iter_mut().filter(|entry| entry.uid == uid) {
                 entry.state = SegmentState::Sealed(sealed);
             }
         }
-        let spare = if needs_spare { Some(self.create_spare(&mut next)) } else { None };
-        manifest.next_number = next.next_number;
-        let spare = spare.transpose()?;
-        next.last_version = last_version;
+        let spare = if needs_spare { self.create_spare(&mut next).map(Some) } else { Ok(None) };
+        // A number is used up whatever becomes of the file.
+        self.manifest.lock().next_number = next.next_number;
+        if sealed.is_empty() && !matches!(spare, Ok(Some(_))) {
+            return spare.map(drop);
+        }
         if let Err(failed) = manifest_file::replace(&self.dir, &next) {
-            if let ReplaceError::Unknown(err) = &failed {
-                self.health.poison(&err.to_string());
+            match (&failed, &spare) {
+                (ReplaceError::Unknown(err), _) => self.health.poison(&err.to_string()),
+                (ReplaceError::Unchanged(_), Ok(Some(spare))) => drop(self.dir.remove(&spare.name)),
+                (ReplaceError::Unchanged(_), _) => {}
             }
             return Err(failed.into_error());
         }
-        *manifest = next;
-        if let Some(spare) = &spare {
+        *self.manifest.lock() = next;
+        if let Ok(Some(spare)) = &spare {
             self.view.store(Arc::new(self.view.load().with(spare.clone())));
         }
         let mut writer = self.writer()?.lock();
         writer.retired.drain(..sealed.len());
-        if spare.is_some() {
-            writer.spare = spare;
-        }
+        let made = spare.map(|spare| {
+            if spare.is_some() {
+                writer.spare = spare;
+            }
+        });
         drop(writer);
         self.counters.rotations.fetch_add(sealed.len() as u64, Ordering::Relaxed);
-        Ok(())
+        made
     }
 
     /// Creates an empty segment file and enters it in `manifest`. Its name is durable before the manifest
@@ -174,13 +192,16 @@ impl<E: Env> Inner<E> {
     fn create_spare(&self, manifest: &mut Manifest) -> Result<Arc<Segment<FileOf<E>>>> {
         let number = take_number(manifest)?;
         let uid = fresh_uid(&self.env)?;
-        let file = create_segment(&self.dir, number)?;
-        self.dir.sync().map_err(|err| Error::io("sync", &self.path, err))?;
         let view = self.view.load();
+        let slot = view.free_slot().ok_or_else(too_many_segments)?;
         let rank = view.segments().map(|segment| segment.rank).max().map_or(0, |rank| rank + 1);
-        let slot = view.free_slot();
+        let file = create_segment(&self.dir, number)?;
+        if let Err(err) = self.dir.sync() {
+            let _ = self.dir.remove(&names::segment(number));
+            return Err(Error::io("sync", &self.path, err));
+        }
         let map_len = (self.mapped && may_map(slot)).then(|| growing_map_len(self.options.max_segment_bytes));
-        let segment = Segment::new(SegmentId { number, uid, slot, rank }, file, 0, map_len)?;
+        let segment = Segment::new(SegmentId { number, uid, slot, rank }, file, 0, map_len);
         manifest.segments.push(SegmentEntry {
             number,
             uid,

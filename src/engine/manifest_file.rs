@@ -47,9 +47,14 @@ pub(crate) fn load<D: Dir>(dir: &D) -> Result<Option<Manifest>> {
 /// Puts `manifest` in the old one's place, durably and whole.
 pub(crate) fn replace<D: Dir>(dir: &D, manifest: &Manifest) -> std::result::Result<(), ReplaceError> {
     write_new(dir, manifest).map_err(|err| ReplaceError::Unchanged(Error::io("write", MANIFEST_NEW, err)))?;
-    dir.rename(MANIFEST_NEW, MANIFEST)
-        .and_then(|()| dir.sync())
-        .map_err(|err| ReplaceError::Unknown(Error::io("replace", MANIFEST, err)))
+    let replaced = |err| Error::io("replace", MANIFEST, err);
+    match dir.rename(MANIFEST_NEW, MANIFEST).map_err(replaced) {
+        // A file system that has no room for the change has not begun it.
+        Err(err @ Error::NoSpace { .. }) => return Err(ReplaceError::Unchanged(err)),
+        Err(err) => return Err(ReplaceError::Unknown(err)),
+        Ok(()) => {}
+    }
+    dir.sync().map_err(|err| ReplaceError::Unknown(replaced(err)))
 }
 
 fn write_new<D: Dir>(dir: &D, manifest: &Manifest) -> io::Result<()> {

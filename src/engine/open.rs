@@ -5,11 +5,11 @@
 //! no manifest lists any more go.
 
 use super::copy::Copier;
-use super::db::{Db, FileOf, Inner, wants_mapping};
+use super::db::{Db, FileOf, Inner, OwnLines, wants_mapping};
 use super::load;
-use super::manifest_file;
+use super::manifest_file::{self, ReplaceError};
 use super::recover::{self, Judgement, Listed, RECORDS_AT};
-use super::writer::{Writer, WriterStart};
+use super::writer::{VERSION_END, Writer, WriterStart};
 use crate::error::{Error, Result};
 use crate::format::coding::Id128;
 use crate::format::manifest::{Manifest, Sealed, SegmentEntry, SegmentState};
@@ -17,7 +17,7 @@ use crate::format::marker::Watermark;
 use crate::format::names;
 use crate::format::segment_header::{HeaderState, SEGMENT_HEADER_LEN, SegmentHeader};
 use crate::io::env::{Dir, DirOptions, Env, File, LockKind};
-use crate::keydir::location::SegmentSlot;
+use crate::keydir::location::{MAX_SEGMENT_SLOTS, SegmentSlot};
 use crate::keydir::{Keydir, Secret};
 use crate::options::Options;
 use crate::segment::reader::read_full;
@@ -53,7 +53,8 @@ impl<E: Env> Db<E> {
         let inner = Arc::new(Inner {
             secret: Secret::new(&manifest.hash_secret),
             view: ArcSwap::from_pointee(View::new(segments.iter().map(|(segment, _)| segment.clone()))),
-            writer: writer.map(|start| Mutex::new(Writer::new(start))),
+            writer: writer.map(|start| OwnLines(Mutex::new(Writer::new(start)))),
+            replacing: Mutex::new(()),
             manifest: Mutex::new(manifest),
             env,
             dir,
@@ -82,20 +83,20 @@ impl<E: Env> Db<E> {
 impl<E: Env> Inner<E> {
     /// Versions go on above everything that was ever seen, and the active segment's counts from what it holds.
     fn go_on_from(&self, seen: load::Seen) -> Result<()> {
-        let Some(writer) = &self.writer else {
-            return Ok(());
-        };
-        let last = writer.lock().go_on_from(seen.highest_version, seen.youngest);
-        if last >= VERSION_END {
-            let what = format!("version {last} is past the largest that can be, {}", VERSION_END - 1);
-            return Err(Error::corrupt(names::MANIFEST, 0, what));
+        match self.writer() {
+            Ok(writer) => check_version(writer.lock().go_on_from(seen.highest_version, seen.youngest)),
+            Err(_) => Ok(()),
         }
-        Ok(())
     }
 }
 
-/// One more than the largest version: a signed 64-bit clock of nanoseconds ends there, in the year 2262.
-const VERSION_END: u64 = 1 << 63;
+fn check_version(last: u64) -> Result<()> {
+    if last < VERSION_END {
+        return Ok(());
+    }
+    let what = format!("version {last} is past the largest that can be, {}", VERSION_END - 1);
+    Err(Error::corrupt(names::MANIFEST, 0, what))
+}
 
 /// An open directory, understood and, for a writer, recovered.
 struct Prepared<F: File> {
@@ -128,12 +129,11 @@ fn prepare<E: Env>(env: &E, dir: &E::Dir, path: &str, options: &Options) -> Resu
     let (manifest, assembly, writer, copied) = if options.read_only {
         (manifest, read_only(assembly, sealed, unsealed, &judgement)?, None, 0)
     } else {
-        let recovery = Recovery { env, dir, path, next: manifest, judgement };
+        let recovery = Recovery { env, dir, path, next: manifest, judgement, created: Vec::new() };
         recovery.settle(assembly, sealed, unsealed, &names)?
     };
-    let stored: u64 = manifest.segments.iter().map(|entry| entry.records()).sum();
     Ok(Prepared {
-        keydir: Keydir::new(options.expected_keys.max(stored))?,
+        keydir: Keydir::new(options.expected_keys)?,
         mapped: assembly.mapped,
         segments: assembly.segments,
         manifest,
@@ -198,12 +198,12 @@ impl<F: File> Assembly<F> {
         grows: bool,
     ) -> Result<Arc<Segment<F>>> {
         let at = self.segments.len();
-        let slot = SegmentSlot(u32::try_from(at).unwrap_or(u32::MAX));
+        let slot = SegmentSlot::nth(at).ok_or_else(too_many_segments)?;
         let id = SegmentId { number, uid, slot, rank: at as u64 };
         let readable = stated.min(file_len);
         let map_len = if grows { super::db::growing_map_len(self.max_segment_bytes) } else { readable };
         let mapped = self.mapped && super::db::may_map(slot);
-        let segment = Arc::new(Segment::new(id, file, readable, mapped.then_some(map_len))?);
+        let segment = Arc::new(Segment::new(id, file, readable, mapped.then_some(map_len)));
         self.segments.push((segment.clone(), stated));
         Ok(segment)
     }
@@ -246,6 +246,17 @@ struct Recovery<'a, E: Env> {
     /// The manifest that will be written.
     next: Manifest,
     judgement: Judgement,
+    /// Files that no manifest on the disk lists yet.
+    created: Vec<String>,
+}
+
+/// Where the log goes on.
+struct Layout<F> {
+    active: Listed<F>,
+    tally: Sealed,
+    spare: Listed<F>,
+    predecessor: (u64, u64),
+    copied: u64,
 }
 
 type Settled<F> = (Manifest, Assembly<F>, Option<WriterStart<F>>, u64);
@@ -259,37 +270,22 @@ impl<E: Env> Recovery<'_, E> {
         names: &[String],
     ) -> Result<Settled<FileOf<E>>> {
         self.advance(names)?;
-        let mut entries: Vec<_> = sealed.iter().map(|listed| listed.entry).collect();
-        assembly.add_sealed(sealed)?;
-        let fresh = self.copy(&unsealed, last_link(&entries))?;
-        let mut active = None;
-        let mut empty = Vec::new();
-        for (at, listed) in unsealed.into_iter().enumerate() {
-            let durable = self.judgement.verdicts[at].durable;
-            if self.judgement.resume == Some(at) {
-                // What else it holds is counted while it is loaded.
-                active = Some((listed, Sealed { len: durable, ..Sealed::default() }));
-            } else if durable > RECORDS_AT {
-                let state = SegmentState::Sealed(recover::count(&listed, durable)?);
-                entries.push(SegmentEntry { state, ..listed.entry });
-                assembly.add_listed(listed, durable, false)?;
-            } else if listed.file_len == 0 {
-                empty.push(listed);
+        let layout = self.lay_out(&mut assembly, sealed, unsealed);
+        let Layout { active, tally, spare, predecessor, copied } = match layout {
+            Ok(layout) => layout,
+            Err(err) => {
+                self.give_up();
+                return Err(err);
             }
-        }
-        let predecessor = last_link(&entries);
-        let copied = fresh.as_ref().map_or(0, |(_, tally)| tally.records);
-        let (active, tally) = match active.or(fresh) {
-            Some(ready) => ready,
-            None => (self.empty_segment(&mut empty)?, Sealed::default()),
         };
-        let spare = self.empty_segment(&mut empty)?;
-        for (listed, durable) in [(&active, tally.len), (&spare, 0)] {
-            entries.push(SegmentEntry { state: SegmentState::Unsealed { durable }, ..listed.entry });
+        match manifest_file::replace(self.dir, &self.next) {
+            Ok(()) => {}
+            Err(ReplaceError::Unchanged(err)) => {
+                self.give_up();
+                return Err(err);
+            }
+            Err(ReplaceError::Unknown(err)) => return Err(err),
         }
-        self.dir.sync().map_err(|err| Error::io("sync", self.path, err))?;
-        self.next.segments = entries;
-        manifest_file::replace(self.dir, &self.next).map_err(|failed| failed.into_error())?;
         self.remove_orphans();
         let active_uid = active.entry.uid;
         let writer = WriterStart {
@@ -305,18 +301,70 @@ impl<E: Env> Recovery<'_, E> {
         Ok((self.next, assembly, Some(writer), copied))
     }
 
+    /// Removes what this open created, so that a failure on a full disk does not make it fuller.
+    fn give_up(&self) {
+        for name in &self.created {
+            let _ = self.dir.remove(name);
+        }
+    }
+
+    /// Puts every segment in its place in the next manifest, and writes the new files that it will list.
+    fn lay_out(
+        &mut self,
+        assembly: &mut Assembly<FileOf<E>>,
+        sealed: Vec<Listed<FileOf<E>>>,
+        unsealed: Vec<Listed<FileOf<E>>>,
+    ) -> Result<Layout<FileOf<E>>> {
+        let mut entries: Vec<_> = sealed.iter().map(|listed| listed.entry).collect();
+        assembly.add_sealed(sealed)?;
+        let fresh = self.copy(&unsealed, last_link(&entries))?;
+        let mut active = None;
+        let mut empty = Vec::new();
+        for (at, listed) in unsealed.into_iter().enumerate() {
+            let durable = self.judgement.verdicts[at].durable;
+            if self.judgement.resume == Some(at) {
+                // What else it holds is counted while it is loaded.
+                active = Some((listed, Sealed { len: durable, ..Sealed::default() }));
+            } else if durable > RECORDS_AT {
+                let state = SegmentState::Sealed(recover::count(&listed, durable)?);
+                entries.push(SegmentEntry { state, ..listed.entry });
+                assembly.add_listed(listed, durable, false)?;
+            } else if listed.file_len == 0 && self.judgement.resume.is_some() {
+                // After a crash an empty file may have held records; then it keeps neither its uid nor its name.
+                empty.push(listed);
+            }
+        }
+        let predecessor = last_link(&entries);
+        let copied = fresh.as_ref().map_or(0, |(_, tally)| tally.records);
+        let (active, tally) = match active.or(fresh) {
+            Some(ready) => ready,
+            None => (self.empty_segment(&mut empty)?, Sealed::default()),
+        };
+        let spare = self.empty_segment(&mut empty)?;
+        for (listed, durable) in [(&active, tally.len), (&spare, 0)] {
+            entries.push(SegmentEntry { state: SegmentState::Unsealed { durable }, ..listed.entry });
+        }
+        self.dir.sync().map_err(|err| Error::io("sync", self.path, err))?;
+        self.next.segments = entries;
+        Ok(Layout { active, tally, spare, predecessor, copied })
+    }
+
     /// What every writer's open changes in the manifest.
     fn advance(&mut self, names: &[String]) -> Result<()> {
         let seen =
             names.iter().filter_map(|name| names::parse_segment(name).or(names::parse_hint(name))).max();
         let next = &mut self.next;
-        next.generation += 1;
+        next.generation = next
+            .generation
+            .checked_add(1)
+            .ok_or_else(|| Error::corrupt(names::MANIFEST, 0, "its generation is the last there can be"))?;
         next.next_number = next.next_number.max(seen.map_or(1, |number| number + 1));
         let closed = next.clean_close.take().map_or(0, |close| close.last_version);
         let stored = next.segments.iter().map(|entry| entry.highest_version()).max().unwrap_or(0);
         for floor in [next.highest_dropped_tombstone, closed, stored, self.judgement.highest_version] {
             next.last_version = next.last_version.max(floor);
         }
+        check_version(next.last_version)?;
         if self.judgement.discarded > 0 {
             next.history = random_id(self.env)?;
         }
@@ -340,7 +388,7 @@ impl<E: Env> Recovery<'_, E> {
         let (predecessor_uid, predecessor_len) =
             kept.map_or(sealed_link, |(at, from, _)| (at.entry.uid, from));
         let ranges: Vec<_> = ranges().filter(|(_, from, to)| from < to).collect();
-        let mut listed = create_listed(self.env, self.dir, &mut self.next)?;
+        let mut listed = self.create()?;
         let header = SegmentHeader {
             database: self.next.database,
             uid: listed.entry.uid,
@@ -360,8 +408,18 @@ impl<E: Env> Recovery<'_, E> {
     fn empty_segment(&mut self, empty: &mut Vec<Listed<FileOf<E>>>) -> Result<Listed<FileOf<E>>> {
         match empty.pop() {
             Some(listed) => Ok(listed),
-            None => create_listed(self.env, self.dir, &mut self.next),
+            None => self.create(),
         }
+    }
+
+    fn create(&mut self) -> Result<Listed<FileOf<E>>> {
+        let number = take_number(&mut self.next)?;
+        let uid = fresh_uid(self.env)?;
+        let file = create_segment(self.dir, number)?;
+        let name = names::segment(number);
+        self.created.push(name.clone());
+        let entry = SegmentEntry { number, uid, run: None, state: SegmentState::Unsealed { durable: 0 } };
+        Ok(Listed { entry, name, file, file_len: 0, header: HeaderState::Blank })
     }
 
     /// Removes segment files that the manifest, which is durable, does not list. What fails is tried again by
@@ -397,19 +455,6 @@ fn last_link(entries: &[SegmentEntry]) -> (u64, u64) {
     entries.last().map_or((0, 0), |entry| (entry.uid, entry.kept_len()))
 }
 
-fn create_listed<E: Env>(env: &E, dir: &E::Dir, manifest: &mut Manifest) -> Result<Listed<FileOf<E>>> {
-    let number = take_number(manifest)?;
-    let uid = fresh_uid(env)?;
-    let file = create_segment(dir, number)?;
-    Ok(Listed {
-        entry: SegmentEntry { number, uid, run: None, state: SegmentState::Unsealed { durable: 0 } },
-        name: names::segment(number),
-        file,
-        file_len: 0,
-        header: HeaderState::Blank,
-    })
-}
-
 /// Uses up the next file number.
 pub(super) fn take_number(manifest: &mut Manifest) -> Result<u64> {
     let number = manifest.next_number;
@@ -418,6 +463,12 @@ pub(super) fn take_number(manifest: &mut Manifest) -> Result<u64> {
     }
     manifest.next_number += 1;
     Ok(number)
+}
+
+/// Locations can name this many segments and no more.
+pub(super) fn too_many_segments() -> Error {
+    let limit = u64::from(MAX_SEGMENT_SLOTS);
+    Error::TooLarge { what: "number of segments", size: limit + 1, limit }
 }
 
 /// Creates the empty file of a segment.

@@ -10,7 +10,7 @@ use crate::io::env::Env;
 use crate::keydir::Digest;
 use crate::keydir::location::Location;
 use crate::segment::view::{Position, Segment, View};
-use crate::sync::Arc;
+use crate::sync::{Arc, Ordering};
 
 /// Keys looked up side by side in [`Db::get_many`], so that their memory accesses overlap.
 const GROUP: usize = 32;
@@ -87,17 +87,29 @@ impl<E: Env> Db<E> {
         let inner = self.inner();
         inner.check_process()?;
         let mut digests = [Digest { lo: 0, hi: 0 }; GROUP];
+        let mut found = [None; GROUP];
         let mut buf = Vec::new();
         for (group, keys) in keys.chunks(GROUP).enumerate() {
             for (digest, key) in digests.iter_mut().zip(keys) {
                 *digest = inner.secret.digest(key);
-                inner.keydir.prefetch(*digest);
+                inner.keydir.prefetch_group(*digest);
             }
-            inner.prefetch_records(&digests[..keys.len()]);
+            let digests = &digests[..keys.len()];
+            digests.iter().for_each(|digest| inner.keydir.prefetch(*digest));
+            let view = inner.view.load();
+            for (found, digest) in found.iter_mut().zip(digests) {
+                *found = inner.keydir.get(*digest);
+                if let Some((at, segment)) = found.and_then(|at| Some((at, view.segment(at.slot())?))) {
+                    segment.prefetch(at.offset(), at.max_len());
+                }
+            }
             for (at, (digest, key)) in digests.iter().zip(keys).enumerate() {
                 let mut sink = |answer: Result<Option<&[u8]>>| sink(group * GROUP + at, answer);
-                let answer = inner.check_readable(key).and_then(|()| {
-                    inner.read_record(key, *digest, &mut buf, |_, _, record| sink(Ok(Some(record.value))))
+                let known = found[at].and_then(|at| Some((at, view.segment(at.slot())?)));
+                let read = |_: &_, _, record: &Record<'_>| sink(Ok(Some(record.value)));
+                let answer = inner.check_readable(key).and_then(|()| match known {
+                    Some((at, segment)) => inner.read_found(key, at, segment, &view, &mut buf, read),
+                    None => inner.read_record(key, *digest, &mut buf, read),
                 });
                 match answer {
                     Ok(Some(_)) => {}
@@ -119,6 +131,7 @@ impl<E: Env> Db<E> {
         let digest = inner.secret.digest(key);
         match inner.keydir.get(digest) {
             Some(at) if !at.may_expire() && inner.degraded.get().is_none() => Ok(!at.is_tombstone()),
+            None if inner.degraded.get().is_none() => Ok(false),
             _ => Ok(inner.read_at(key, digest, |_, _| ())?.is_some()),
         }
     }
@@ -156,14 +169,14 @@ impl<E: Env> Inner<E> {
         Ok(found.map(|(_, answer)| answer))
     }
 
-    /// Whether a deletion of the key has anything to delete.
+    /// Whether a deletion of the key has anything to delete, or may have for all the store knows.
     pub(super) fn may_have(&self, digest: Digest) -> Result<bool> {
+        let view = self.view.load();
         match self.keydir.get(digest) {
             None => Ok(self.degraded.get().is_some()),
-            Some(at) if at.is_tombstone() => Ok(false),
+            Some(at) if at.is_tombstone() => Ok(self.vouch(Some(at), &view).is_err()),
             Some(at) if !at.may_expire() => Ok(true),
             Some(at) => {
-                let view = self.view.load();
                 let Some(segment) = view.segment(at.slot()) else {
                     return Ok(true);
                 };
@@ -182,54 +195,83 @@ impl<E: Env> Inner<E> {
         buf: &mut Vec<u8>,
         read: impl FnOnce(&Arc<Segment<FileOf<E>>>, Location, &Record<'_>) -> R,
     ) -> Result<Option<(Location, R)>> {
+        let mut unknown = None;
         loop {
             let view = self.view.load();
             let Some(at) = self.keydir.get(digest) else {
-                return self.absent(None, &view);
-            };
-            let Some(segment) = view.segment(at.slot()) else {
-                continue;
-            };
-            if at.is_tombstone() || self.degraded.get().is_some() {
-                self.absent::<()>(Some(at), &view)?;
-                if at.is_tombstone() {
-                    return Ok(None);
-                }
-            }
-            let record = segment.read(at.offset(), at.max_len(), buf)?;
-            if record.key != key {
-                return Err(segment.damaged(at.offset(), "the record is another key's"));
-            }
-            if record.header.is_expired(self.env.now_ns()) {
+                self.vouch(None, &view)?;
                 return Ok(None);
+            };
+            if let Some(segment) = view.segment(at.slot()) {
+                segment.prefetch(at.offset(), at.max_len());
+                return self.read_found(key, at, segment, &view, buf, read);
             }
-            return Ok(Some((at, read(segment, at, &record))));
+            // A view taken after the location was seen holds its segment, if anything does.
+            if unknown.replace(at) == Some(at) {
+                return Err(self.lost_segment(at));
+            }
         }
     }
 
-    /// `Ok(None)` when the store can vouch for what the keydir says of a key; in a degraded store it cannot
-    /// when the newest record it knows is older than the damage.
+    /// Reads the record at `at`, where the keydir says the newest of `key` is.
     #[inline]
-    fn absent<R>(&self, newest: Option<Location>, view: &View<FileOf<E>>) -> Result<Option<R>> {
-        let Some(degraded) = self.degraded.get() else {
+    fn read_found<R>(
+        &self,
+        key: &[u8],
+        at: Location,
+        segment: &Arc<Segment<FileOf<E>>>,
+        view: &View<FileOf<E>>,
+        buf: &mut Vec<u8>,
+        read: impl FnOnce(&Arc<Segment<FileOf<E>>>, Location, &Record<'_>) -> R,
+    ) -> Result<Option<(Location, R)>> {
+        self.vouch(Some(at), view)?;
+        if at.is_tombstone() {
             return Ok(None);
-        };
+        }
+        let record = segment.read(at.offset(), at.max_len(), buf).inspect_err(|err| self.note_damage(err))?;
+        if record.key != key {
+            return Err(segment.damaged(at.offset(), "the record is another key's"));
+        }
+        if record.header.deadline.is_some() && record.header.is_expired(self.env.now_ns()) {
+            return Ok(None);
+        }
+        Ok(Some((at, read(segment, at, &record))))
+    }
+
+    #[cold]
+    fn note_damage(&self, err: &Error) {
+        if matches!(err, Error::Corrupt { .. }) {
+            self.counters.corrupt_records.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[cold]
+    fn lost_segment(&self, at: Location) -> Error {
+        Error::corrupt(&self.path, at.offset(), "the index points to a segment that is not there")
+    }
+
+    /// An error when the store cannot vouch for what the keydir says of a key: in a degraded store, when the newest
+    /// record it knows is older than the damage.
+    #[inline]
+    fn vouch(&self, newest: Option<Location>, view: &View<FileOf<E>>) -> Result<()> {
+        match self.degraded.get() {
+            None => Ok(()),
+            Some(degraded) => self.vouch_degraded(degraded, newest, view),
+        }
+    }
+
+    #[cold]
+    fn vouch_degraded(
+        &self,
+        degraded: &Degraded,
+        newest: Option<Location>,
+        view: &View<FileOf<E>>,
+    ) -> Result<()> {
         let position =
             newest.and_then(|at| Some(Position { rank: view.segment(at.slot())?.rank, offset: at.offset() }));
         if position.is_some_and(|position| position > degraded.at) {
-            return Ok(None);
+            return Ok(());
         }
         Err(Error::corrupt(&self.path, 0, format!("the store is degraded: {}", degraded.reason)))
-    }
-
-    fn prefetch_records(&self, digests: &[Digest]) {
-        let view = self.view.load();
-        for digest in digests {
-            if let Some(at) = self.keydir.get(*digest) {
-                if let Some(segment) = view.segment(at.slot()) {
-                    segment.prefetch(at.offset());
-                }
-            }
-        }
     }
 }

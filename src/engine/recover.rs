@@ -207,10 +207,16 @@ fn judge_tail<F: File>(
 fn good_end<F: File>(listed: &Listed<F>, start: u64) -> Result<u64> {
     let mut scanner = Scanner::new(&listed.file, &listed.name, listed.entry.uid, start, listed.file_len);
     let mut good = start;
+    let mut batch = None;
     loop {
         match scanner.step()? {
-            Step::Record(record) if record.value_ok => {
-                if !record.header.flags.has(Flags::BATCH_CONTINUES) {
+            Step::Record(record)
+                if record.value_ok && batch.is_none_or(|version| version == record.header.version) =>
+            {
+                if record.header.flags.has(Flags::BATCH_CONTINUES) {
+                    batch = Some(record.header.version);
+                } else {
+                    batch = None;
                     good = record.offset + record.header.record_len();
                 }
             }

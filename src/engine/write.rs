@@ -15,11 +15,13 @@ use crate::keydir::Digest;
 use crate::keydir::location::{Location, SegmentSlot};
 use crate::options::SyncMode;
 use crate::segment::appender::AppendError;
-use crate::sync::{MutexGuard, Ordering};
+use crate::sync::MutexGuard;
 
 /// The largest batch in bytes of records.
 pub const MAX_BATCH_LEN: u64 = 256 << 20;
 
+/// How many records of a batch the keydir is told of in advance.
+const PREFETCH_AHEAD: usize = 8;
 const ZEROS: [u8; 8] = [0; 8];
 
 /// One operation of a batch. A key must occur only once in a batch.
@@ -138,7 +140,10 @@ impl<E: Env> Db<E> {
         }
         inner.append(&mut writer, &[&bytes])?;
         let mut offset = place.offset;
-        for (digest, draft) in &drafts {
+        for (at, (digest, draft)) in drafts.iter().enumerate() {
+            if let Some((ahead, _)) = drafts.get(at + PREFETCH_AHEAD) {
+                inner.keydir.prefetch(*ahead);
+            }
             inner.publish(&mut writer, *digest, draft, place.version, offset);
             offset += draft.record_len();
         }
@@ -201,7 +206,6 @@ impl<E: Env> Inner<E> {
                 err
             }
         })?;
-        self.counters.bytes_written.fetch_add(writer.appended() - before, Ordering::Relaxed);
         let many_unsynced = writer.appended() / SYNC_BEHIND_BYTES != before / SYNC_BEHIND_BYTES;
         if many_unsynced || self.keydir.wants_prepare() {
             self.bell.ring();
@@ -219,7 +223,6 @@ impl<E: Env> Inner<E> {
         offset: u64,
     ) {
         writer.count(draft.flags(), version);
-        self.counters.records_written.fetch_add(1, Ordering::Relaxed);
         let active = writer.active();
         let at = Location::new(active.slot, offset, draft.record_len());
         let old = if !draft.flags().has(Flags::TOMBSTONE) {

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::format::coding::Id128;
 use crate::format::manifest::Sealed;
 use crate::format::marker::{MARKER_LEN, Watermark};
-use crate::format::record::Flags;
+use crate::format::record::{Flags, MAX_KEY_LEN, RECORD_HEADER_MAX_LEN};
 use crate::format::segment_header::{SEGMENT_HEADER_LEN, SegmentHeader};
 use crate::io::env::File;
 use crate::keydir::location::MAX_RECORD_OFFSET;
@@ -19,6 +19,12 @@ use std::io::IoSlice;
 
 /// Records up to this size are assembled in one buffer; the value of a larger one is written from where it is.
 pub(crate) const ASSEMBLE_MAX_LEN: usize = 4096;
+/// One more than the largest version: a signed 64-bit clock of nanoseconds ends there, in the year 2262.
+pub(crate) const VERSION_END: u64 = 1 << 63;
+/// What may precede a record in one append.
+const PREFIX_MAX_LEN: usize = SEGMENT_HEADER_LEN + MARKER_LEN;
+/// The largest record that is assembled, padding included.
+const RECORD_MAX_LEN: usize = RECORD_HEADER_MAX_LEN + MAX_KEY_LEN + ASSEMBLE_MAX_LEN + 8;
 /// Segments moved on from but not yet sealed; the log thread keeps it near one.
 const RETIRED_CAPACITY: usize = 64;
 
@@ -26,7 +32,8 @@ const RETIRED_CAPACITY: usize = 64;
 pub(crate) struct Retired<F: File> {
     pub(crate) segment: Arc<Segment<F>>,
     pub(crate) sealed: Sealed,
-    pub(crate) synced: bool,
+    /// The log's position when it was left: it is synced once that much is durable.
+    pub(crate) end: u64,
 }
 
 /// Where and as what the next records will be written.
@@ -52,6 +59,8 @@ pub(crate) struct Writer<F: File> {
     last_version: u64,
     /// Bytes appended since open: the log's position in this session.
     appended: u64,
+    /// Records appended since open, internal ones not counted.
+    records: u64,
     /// Proven durable and not yet stated by a marker.
     watermark: Option<Watermark>,
     buffer: Vec<u8>,
@@ -82,8 +91,9 @@ impl<F: File> Writer<F> {
             retired: VecDeque::with_capacity(RETIRED_CAPACITY),
             last_version: start.last_version,
             appended: 0,
+            records: 0,
             watermark: start.watermark,
-            buffer: Vec::with_capacity(SEGMENT_HEADER_LEN + MARKER_LEN + (64 << 10) + ASSEMBLE_MAX_LEN),
+            buffer: Vec::with_capacity(PREFIX_MAX_LEN + RECORD_MAX_LEN),
             prefix_len: 0,
         }
     }
@@ -98,6 +108,10 @@ impl<F: File> Writer<F> {
 
     pub(crate) fn appended(&self) -> u64 {
         self.appended
+    }
+
+    pub(crate) fn records(&self) -> u64 {
+        self.records
     }
 
     pub(crate) fn last_version(&self) -> u64 {
@@ -123,8 +137,7 @@ impl<F: File> Writer<F> {
     pub(crate) fn begin(&mut self, now_ns: u64, len: u64) -> Result<(Place, bool)> {
         let full = self.appender.len() + len + MARKER_LEN as u64 > self.max_segment_bytes;
         let moved = full && !self.appender.is_empty() && self.move_on();
-        self.last_version = now_ns.max(self.last_version + 1);
-        let version = self.last_version;
+        let version = self.next_version(now_ns)?;
         let (uid, start) = (self.active().uid, self.appender.len());
         self.buffer.clear();
         if self.appender.is_empty() {
@@ -150,6 +163,16 @@ impl<F: File> Writer<F> {
         Ok((Place { version, uid, offset }, moved))
     }
 
+    /// Rule V1. A clock set past the last version there can be is not followed.
+    fn next_version(&mut self, now_ns: u64) -> Result<u64> {
+        let next = self.last_version + 1;
+        if next >= VERSION_END {
+            return Err(Error::Invalid(format!("version {next} is past the largest that can be")));
+        }
+        self.last_version = if now_ns < VERSION_END { next.max(now_ns) } else { next };
+        Ok(self.last_version)
+    }
+
     /// Where the records' own bytes go.
     pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.buffer
@@ -172,6 +195,7 @@ impl<F: File> Writer<F> {
 
     /// Counts a record of the active segment.
     pub(crate) fn count(&mut self, flags: Flags, version: u64) {
+        self.records += 1;
         self.tally.records += 1;
         self.tally.tombstones += u64::from(flags.has(Flags::TOMBSTONE));
         self.tally.highest_version = version;
@@ -200,7 +224,7 @@ impl<F: File> Writer<F> {
         self.retired.push_back(Retired {
             segment: left.segment().clone(),
             sealed: std::mem::take(&mut self.tally),
-            synced: false,
+            end: self.appended,
         });
         true
     }

@@ -21,6 +21,13 @@ const FLAG_MAY_EXPIRE: u64 = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SegmentSlot(pub u32);
 
+impl SegmentSlot {
+    /// Slot number `at`, if a location can hold it.
+    pub fn nth(at: usize) -> Option<Self> {
+        u32::try_from(at).ok().filter(|&at| at < MAX_SEGMENT_SLOTS).map(SegmentSlot)
+    }
+}
+
 /// The place of a record, its rough size, and two facts that save a read.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Location(u64);

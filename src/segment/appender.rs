@@ -10,6 +10,9 @@ use crate::io::env::File;
 use crate::sync::Arc;
 use std::io::{self, IoSlice};
 
+/// Errors by which the system says that it wrote nothing.
+const REFUSALS: [i32; 5] = [libc::ENOSPC, libc::EDQUOT, libc::EFBIG, libc::EBADF, libc::ENOMEM];
+
 /// Appends to one segment.
 pub struct Appender<F: File> {
     segment: Arc<Segment<F>>,
@@ -56,26 +59,42 @@ impl<F: File> Appender<F> {
                 self.segment.set_readable_len(self.len);
                 Ok(())
             }
-            Err(err) => {
+            Err((written, err)) => {
+                let nothing_written = written == 0 && REFUSALS.contains(&err.raw_os_error().unwrap_or(0));
                 let failed = Error::io("write", &self.segment.name, err);
-                match self.segment.file.truncate(start) {
+                match self.cut_back(nothing_written) {
                     Ok(()) => Err(AppendError::RolledBack(failed)),
                     Err(_) => Err(AppendError::Broken(failed)),
                 }
             }
         }
     }
+
+    /// Cuts off what a failed append left. If that may be bytes, the cut is made durable at once: else a power cut
+    /// could lose it together with the next append and keep the one after, which would join the leftovers to a
+    /// log they were never part of.
+    fn cut_back(&self, nothing_written: bool) -> io::Result<()> {
+        self.segment.file.truncate(self.len)?;
+        if nothing_written { Ok(()) } else { self.segment.file.sync_data() }
+    }
 }
 
-fn write_full<F: File>(file: &F, mut parts: &mut [IoSlice<'_>], mut offset: u64) -> io::Result<()> {
+/// Writes all of `parts`, or answers how much was written before what went wrong.
+fn write_full<F: File>(
+    file: &F,
+    mut parts: &mut [IoSlice<'_>],
+    start: u64,
+) -> std::result::Result<(), (u64, io::Error)> {
+    let mut done = 0;
     while !parts.is_empty() {
-        match file.write_at(parts, offset)? {
-            0 if parts.iter().all(|part| part.is_empty()) => return Ok(()),
-            0 => return Err(io::ErrorKind::WriteZero.into()),
-            written => {
-                offset += written as u64;
+        match file.write_at(parts, start + done) {
+            Ok(0) if parts.iter().all(|part| part.is_empty()) => return Ok(()),
+            Ok(0) => return Err((done, io::ErrorKind::WriteZero.into())),
+            Ok(written) => {
+                done += written as u64;
                 IoSlice::advance_slices(&mut parts, written);
             }
+            Err(err) => return Err((done, err)),
         }
     }
     Ok(())

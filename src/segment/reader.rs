@@ -10,6 +10,10 @@ use crate::format::record::{Record, RecordHeader};
 use crate::io::env::{File, Map};
 use std::io;
 
+const LINE_BYTES: u64 = 64;
+/// How many lines behind the first are asked for; the processor finds the rest by itself.
+const PREFETCH_LINES: u64 = 3;
+
 impl<F: File> Segment<F> {
     /// The record at `offset`, whose length is at most `max_len`. `buf` is used when the record is not mapped.
     #[inline]
@@ -24,11 +28,12 @@ impl<F: File> Segment<F> {
         }
     }
 
-    /// Tells the processor that the record at `offset` will be read.
+    /// Tells the processor that the first lines of the record at `offset` will be read.
     #[inline]
-    pub fn prefetch(&self, offset: u64) {
+    pub fn prefetch(&self, offset: u64, max_len: u64) {
         if let Some(map) = &self.map {
-            map.prefetch(offset);
+            let lines = (max_len / LINE_BYTES).min(PREFETCH_LINES);
+            (0..=lines).for_each(|line| map.prefetch(offset + line * LINE_BYTES));
         }
     }
 

@@ -34,14 +34,16 @@ pub struct Segment<F: File> {
     pub name: String,
     pub(crate) file: F,
     pub(crate) map: Option<F::Map>,
-    readable_len: ReadableLen,
-    live_bytes: AtomicU64,
+    tallies: Tallies,
 }
 
-/// Alone on its cache line: the writer stores here after every append, and readers of sealed segments must
-/// not feel it.
+/// On cache lines of their own: the writer stores here with every append, and what readers of the other fields
+/// load must not move with it.
 #[repr(align(128))]
-struct ReadableLen(AtomicU64);
+struct Tallies {
+    readable_len: AtomicU64,
+    live_bytes: AtomicU64,
+}
 
 /// Which segment a file is.
 #[derive(Clone, Copy, Debug)]
@@ -58,13 +60,11 @@ pub struct SegmentId {
 
 impl<F: File> Segment<F> {
     /// Wraps an open file. `map_len` is how much to map, `None` to read with `pread`.
-    pub fn new(id: SegmentId, file: F, readable_len: u64, map_len: Option<u64>) -> Result<Self> {
+    /// It is read with `pread` too when the system has no mapping to give.
+    pub fn new(id: SegmentId, file: F, readable_len: u64, map_len: Option<u64>) -> Self {
         let name = names::segment(id.number);
-        let map = match map_len {
-            Some(len) if len > 0 => file.map(len).map_err(|err| Error::io("map", &name, err))?,
-            _ => None,
-        };
-        Ok(Segment {
+        let map = map_len.filter(|&len| len > 0).and_then(|len| file.map(len).ok().flatten());
+        Segment {
             number: id.number,
             uid: id.uid,
             slot: id.slot,
@@ -72,18 +72,17 @@ impl<F: File> Segment<F> {
             name,
             file,
             map,
-            readable_len: ReadableLen(AtomicU64::new(readable_len)),
-            live_bytes: AtomicU64::new(0),
-        })
+            tallies: Tallies { readable_len: AtomicU64::new(readable_len), live_bytes: AtomicU64::new(0) },
+        }
     }
 
     /// How many bytes from the start are complete.
     pub fn readable_len(&self) -> u64 {
-        self.readable_len.0.load(Ordering::Acquire)
+        self.tallies.readable_len.load(Ordering::Acquire)
     }
 
     pub(crate) fn set_readable_len(&self, len: u64) {
-        self.readable_len.0.store(len, Ordering::Release);
+        self.tallies.readable_len.store(len, Ordering::Release);
     }
 
     /// Makes everything appended so far durable.
@@ -93,17 +92,17 @@ impl<F: File> Segment<F> {
 
     /// Bytes of records that the keydir points to, by size class.
     pub fn live_bytes(&self) -> u64 {
-        self.live_bytes.load(Ordering::Relaxed)
+        self.tallies.live_bytes.load(Ordering::Relaxed)
     }
 
     /// Counts a record that became its key's newest.
     pub fn add_live(&self, bytes: u64) {
-        self.live_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.tallies.live_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Counts a record that is its key's newest no more.
     pub fn sub_live(&self, bytes: u64) {
-        self.live_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.tallies.live_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
 
@@ -142,8 +141,8 @@ impl<F: File> View<F> {
         self.slots.iter().flatten()
     }
 
-    /// A slot that no segment of this view has.
-    pub fn free_slot(&self) -> SegmentSlot {
-        SegmentSlot(u32::try_from(self.slots.len()).unwrap_or(u32::MAX))
+    /// A slot that no segment of this view has, while there are any.
+    pub fn free_slot(&self) -> Option<SegmentSlot> {
+        SegmentSlot::nth(self.slots.len())
     }
 }
