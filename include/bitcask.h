@@ -133,22 +133,26 @@
  *
  * OPTIONS
  *
- * One JSON object, e.g. {"sync": "always", "max_segment_bytes": 67108864}. NULL and
- * {} give the defaults. An unknown name, a wrong type or a value out of range is
+ * One JSON object, e.g. {"sync": "always", "max_segment_bytes": 67108864}. NULL, ""
+ * and {} give the defaults. An unknown name, a wrong type or a value out of range is
  * E_INVALID, and the message says which, what was given and what is accepted.
  *
  *   name               default      meaning
  *   create             true         make the store if there is none
  *   read_only          false        write nothing; writes answer E_READ_ONLY
- *   sync               "none"       "none", "always" or {"interval_ms": n}: see
- *                                   DURABILITY
+ *   sync               "none"       "none", "always" or {"interval_ms": n} with n
+ *                                   from 1 to 3600000: see DURABILITY
  *   io                 "auto"       "auto", "mmap" or "pread": see DAMAGE
  *   max_segment_bytes  268435456    when a segment is followed by the next, from
- *                                   65536; a large value or batch may exceed it
+ *                                   65536 to 8589934592; a large value or batch may
+ *                                   exceed it
  *   expected_keys      0            make room in memory for so many keys at once
- *   file_mode          "0600"       permissions of the files, as octal digits
+ *   file_mode          "0600"       permissions of the files in octal, up to "0666"
  *   checkpoint         true         write the index at close, to open faster
- *   merge              "auto"       who starts merges: "auto", "manual", "off"
+ *   merge              "auto"       who starts merges: "auto", "manual" or "off"
+ *
+ * "checkpoint" and "merge" are accepted and have no effect yet: 1.0 writes no
+ * checkpoint and has no merge.
  *
  *
  * STATISTICS
@@ -172,7 +176,8 @@
  *   degraded         null, or why unknown and older keys answer E_CORRUPT
  *   poisoned         null, or why writes are refused
  *
- * Numbers that can exceed 2^53, such as versions, are decimal strings in JSON.
+ * In JSON last_version is a decimal string, because it exceeds 2^53. Asked for as
+ * numbers, degraded and poisoned are 1 if there is a reason, else 0.
  *
  *
  * LIMITS
@@ -180,6 +185,7 @@
  *   a key            65536 bytes
  *   a value          2^32 - 1 bytes
  *   a batch          256 MiB in all
+ *   a JSON document  as a value; arrays and objects nested 128 deep
  *   the index        at most 32 bytes of memory a key, whatever the key's length
  *
  * Over a limit is E_TOO_LARGE. Memory for results that cannot be had is
