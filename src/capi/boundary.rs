@@ -10,15 +10,11 @@ use super::handles::Handle;
 use super::report::{ErrorOut, report};
 use super::status::{BITCASK_E_PANIC, Status, status_of};
 use crate::engine::Store;
+use crate::format::record::{MAX_KEY_LEN, MAX_VALUE_LEN};
 use crate::{Error, Result};
 use std::any::Any;
 use std::ffi::{CStr, c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-
-/// The longest key, in bytes.
-const MAX_KEY_BYTES: usize = 64 << 10;
-/// The longest value, in bytes, on a 64-bit machine; elsewhere no buffer can reach it.
-const MAX_VALUE_BYTES: u64 = u32::MAX as u64;
 
 /// Runs the body of a function that has no store, turning errors and panics into statuses.
 ///
@@ -149,7 +145,7 @@ impl<T: Copy> Out<T> {
 #[inline]
 pub(super) unsafe fn key_bytes<'a>(key: *const c_void, key_len: usize) -> Result<&'a [u8]> {
     // SAFETY: the caller's promise.
-    unsafe { bytes("key", key, key_len, MAX_KEY_BYTES as u64) }
+    unsafe { bytes("key", key, key_len, MAX_KEY_LEN as u64) }
 }
 
 /// The value or document that a caller describes by address and length; `name` is the parameter's.
@@ -163,7 +159,7 @@ pub(super) unsafe fn value_bytes<'a>(
     value_len: usize,
 ) -> Result<&'a [u8]> {
     // SAFETY: the caller's promise.
-    unsafe { bytes(name, value, value_len, MAX_VALUE_BYTES) }
+    unsafe { bytes(name, value, value_len, MAX_VALUE_LEN) }
 }
 
 /// Makes a slice. The address counts for nothing when the length is zero, and a length over the limit is
@@ -231,7 +227,7 @@ mod tests {
     #[test]
     fn a_length_over_the_limit_is_refused_before_it_is_used() {
         let one = 1u8;
-        for len in [MAX_KEY_BYTES + 1, usize::MAX / 2, usize::MAX] {
+        for len in [MAX_KEY_LEN + 1, usize::MAX / 2, usize::MAX] {
             // SAFETY: the length is refused, so nothing is read.
             let answer = unsafe { key_bytes((&raw const one).cast(), len) };
             assert!(matches!(answer, Err(Error::TooLarge { what: "key", .. })), "length {len}");
