@@ -6,6 +6,7 @@
 #define _XOPEN_SOURCE 700
 #include "example.h"
 #include <pthread.h>
+#include <sched.h>
 
 #define WRITERS 4
 #define READERS 2
@@ -43,8 +44,10 @@ static void *reader(void *argument) {
         size_t value_len;
         bitcask_status status =
             bitcask_get_into(db, key, (size_t)len, value, sizeof value, &value_len, NULL);
-        if (status == BITCASK_NOT_FOUND)
+        if (status == BITCASK_NOT_FOUND) {
+            sched_yield(); /* not there yet: let the writers have the processor */
             continue;
+        }
         if (status != BITCASK_OK || value_len != (size_t)len || memcmp(key, value, value_len) != 0)
             return argument;
         if (++i == KEYS_PER_WRITER) {
