@@ -4,6 +4,8 @@
 //! `kill -9`: than the last acknowledged write), batches whole or absent. `BITCASK_CRASH_SEEDS` and
 //! `BITCASK_CRASH_FIRST_SEED` choose the histories; a failure prints the seed.
 
+#![expect(clippy::cast_possible_truncation, reason = "a run has a few dozen writes")]
+
 mod support;
 
 use bitcask::io::sim::{Crasher, Rng, Sim, Survival};

@@ -60,7 +60,7 @@ mod tests {
         let bytes = watermark.encode(9, 4, 72);
         let header = RecordHeader::decode(&bytes).expect("a header");
         assert!(Watermark::may_be(&header) && header.verify(&bytes, &[], 4, 72));
-        assert_eq!(header.record_len() as usize, MARKER_LEN);
+        assert_eq!(header.record_len(), MARKER_LEN as u64);
         assert_eq!(Watermark::decode(&bytes[header.value_at()..]), Some(watermark));
     }
 }
