@@ -1,0 +1,211 @@
+//! Every structure of the format, alone, against a literal.
+
+use bitcask::format::coding::Id128;
+use bitcask::format::manifest::{CleanClose, Manifest, Sealed, SegmentEntry, SegmentState};
+use bitcask::format::marker::Watermark;
+use bitcask::format::record::{Draft, Flags};
+use bitcask::format::segment_header::SegmentHeader;
+use bitcask::keydir::Secret;
+
+const UID: u64 = 0x1122_3344_5566_7788;
+const VERSION: u64 = 0x0102_0304_0506_0708;
+const OFFSET: u64 = 72;
+
+fn hex(bytes: &[u8]) -> String {
+    let words: Vec<String> =
+        bytes.chunks(4).map(|word| word.iter().map(|byte| format!("{byte:02x}")).collect()).collect();
+    words.join(" ")
+}
+
+fn record_at(draft: Draft, offset: u64, key: &[u8], value: &[u8]) -> Vec<u8> {
+    let mut bytes = draft.header(VERSION, UID, offset)[..draft.header_len()].to_vec();
+    bytes.extend_from_slice(key);
+    bytes.extend_from_slice(value);
+    bytes.resize(bytes.len() + draft.padding(), 0);
+    bytes
+}
+
+fn record(key: &[u8], value: &[u8], flags: Flags, deadline: Option<u64>) -> String {
+    hex(&record_at(Draft::new(key, value, flags, deadline), OFFSET, key, value))
+}
+
+#[test]
+fn a_plain_record() {
+    assert_eq!(
+        record(b"key", b"value", Flags::NONE, None),
+        "38ebc1db 6303e0e1 03000000 05000000 08070605 04030201 \
+         6b657976 616c7565"
+    );
+}
+
+#[test]
+fn a_record_of_nothing() {
+    assert_eq!(record(b"", b"", Flags::NONE, None), "fd3d43a6 00000000 00000000 00000000 08070605 04030201");
+}
+
+#[test]
+fn an_expiring_record() {
+    assert_eq!(
+        record(b"key", b"value", Flags::NONE, Some(0x1112_1314_1516_1718)),
+        "8f5df4cb 6303e0e1 03008000 05000000 08070605 04030201 \
+         18171615 14131211 6b657976 616c7565"
+    );
+}
+
+#[test]
+fn a_tombstone() {
+    assert_eq!(
+        record(b"key", b"", Flags::TOMBSTONE, None),
+        "349f0ac2 00000000 03001000 00000000 08070605 04030201 \
+         6b657900 00000000"
+    );
+}
+
+#[test]
+fn a_json_record() {
+    assert_eq!(
+        record(b"key", b"{\"a\": 1}", Flags::JSON, None),
+        "0085d19d 948c4c6f 03004000 08000000 08070605 04030201 \
+         6b65797b 2261223a 20317d00 00000000"
+    );
+}
+
+#[test]
+fn a_batch_is_records_of_one_version_of_which_all_but_the_last_are_flagged() {
+    let first = Draft::new(b"a", b"1", Flags::NONE, None).continued();
+    let mut bytes = record_at(first, OFFSET, b"a", b"1");
+    let next = OFFSET + bytes.len() as u64;
+    let last = Draft::new(b"b", b"", Flags::TOMBSTONE, None);
+    bytes.extend(record_at(last, next, b"b", b""));
+    assert_eq!(
+        hex(&bytes),
+        "50690249 e399f590 01002000 01000000 08070605 04030201 \
+         61310000 00000000 623bae21 00000000 01001000 00000000 \
+         08070605 04030201 62000000 00000000"
+    );
+}
+
+#[test]
+fn every_flag_has_its_bit() {
+    let bit = |flags: Flags| {
+        let bytes = Draft::new(b"", b"", flags, None).header(0, 0, 0);
+        u32::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]) >> 20
+    };
+    let bits =
+        [Flags::TOMBSTONE, Flags::BATCH_CONTINUES, Flags::JSON, Flags::COMPRESSED, Flags::INTERNAL].map(bit);
+    assert_eq!(bits, [1, 2, 4, 16, 32]);
+    let expiring = Draft::new(b"", b"", Flags::NONE, Some(0)).header(0, 0, 0);
+    assert_eq!(expiring[10] >> 4, 8);
+}
+
+#[test]
+fn a_watermark_marker() {
+    let marker = Watermark { uid: 0x2122_2324_2526_2728, offset: 0x3132_3334_3536_3738 };
+    assert_eq!(
+        hex(&marker.encode(VERSION, UID, OFFSET)),
+        "da372462 94f0b422 00000002 18000000 08070605 04030201 \
+         01000000 00000000 28272625 24232221 38373635 34333231"
+    );
+}
+
+#[test]
+fn a_segment_header() {
+    let header = SegmentHeader {
+        database: Id128(*b"0123456789abcdef"),
+        uid: UID,
+        number: 7,
+        predecessor_uid: 0x2122_2324_2526_2728,
+        predecessor_len: 0x3132_3334_3536_3738,
+    };
+    assert_eq!(
+        hex(&header.encode()),
+        "89626974 63736b0a 01000000 00000000 30313233 34353637 \
+         38396162 63646566 88776655 44332211 07000000 00000000 \
+         28272625 24232221 38373635 34333231 00000000 e317fa40"
+    );
+}
+
+#[test]
+fn a_manifest() {
+    let sealed = Sealed { len: 4096, highest_version: u64::MAX, records: 12, tombstones: 1 };
+    let mut manifest = Manifest {
+        database: Id128([0x1a; 16]),
+        history: Id128([0x2b; 16]),
+        hash_secret: [0x3c; 16],
+        generation: 4,
+        next_number: 10,
+        last_version: 1 << 60,
+        highest_dropped_tombstone: 5,
+        clean_close: Some(CleanClose { active: 8, len: 640, last_version: 1 << 60 }),
+        segments: vec![
+            SegmentEntry { number: 6, uid: u64::MAX, run: Some(3), state: SegmentState::Sealed(sealed) },
+            SegmentEntry { number: 7, uid: 1, run: None, state: SegmentState::Sealed(sealed) },
+            SegmentEntry { number: 8, uid: 2, run: None, state: SegmentState::Unsealed { durable: 72 } },
+            SegmentEntry { number: 9, uid: 3, run: None, state: SegmentState::Unsealed { durable: 0 } },
+        ],
+    };
+    assert_eq!(
+        String::from_utf8_lossy(&manifest.encode()),
+        r#"{
+  "format": 1,
+  "features": [],
+  "database_id": "1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a",
+  "history_id": "2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b",
+  "hash_secret": "3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c",
+  "generation": 4,
+  "next_number": 10,
+  "last_version": "1152921504606846976",
+  "highest_dropped_tombstone": "5",
+  "clean_close": {"active": 8, "len": 640, "last_version": "1152921504606846976"},
+  "segments": [
+    {"number": 6, "uid": "ffffffffffffffff", "run": 3, "state": "sealed", "len": 4096, "highest_version": "18446744073709551615", "records": 12, "tombstones": 1},
+    {"number": 7, "uid": "0000000000000001", "state": "sealed", "len": 4096, "highest_version": "18446744073709551615", "records": 12, "tombstones": 1},
+    {"number": 8, "uid": "0000000000000002", "state": "unsealed", "durable": 72},
+    {"number": 9, "uid": "0000000000000003", "state": "unsealed", "durable": 0}
+  ]
+}
+crc32c fde0dcab
+"#
+    );
+    manifest.clean_close = None;
+    manifest.segments.clear();
+    assert_eq!(
+        String::from_utf8_lossy(&manifest.encode()),
+        r#"{
+  "format": 1,
+  "features": [],
+  "database_id": "1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a",
+  "history_id": "2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b",
+  "hash_secret": "3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c",
+  "generation": 4,
+  "next_number": 10,
+  "last_version": "1152921504606846976",
+  "highest_dropped_tombstone": "5",
+  "segments": []
+}
+crc32c 49424510
+"#
+    );
+}
+
+#[test]
+fn the_digest_of_a_key() {
+    let mut secret = [0; 16];
+    for (byte, value) in secret.iter_mut().zip(0..) {
+        *byte = value;
+    }
+    let secret = Secret::new(&secret);
+    let digests: Vec<(u64, u64)> = [&b""[..], b"key", &[0xab; 100]]
+        .into_iter()
+        .map(|key| secret.digest(key))
+        .map(|digest| (digest.lo, digest.hi))
+        .collect();
+    assert_eq!(
+        digests,
+        [
+            (0xbea58827b2bc7ee7, 0x013030dd6adb62fd),
+            (0x6aa73c1fd2804bc7, 0x0496e1dcbf6d810b),
+            (0x08ee99d86e787332, 0x20d3d2ee298a1433),
+        ]
+    );
+}
