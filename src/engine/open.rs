@@ -113,7 +113,7 @@ struct Prepared<F: File> {
 fn prepare<E: Env>(env: &E, dir: &E::Dir, path: &str, options: &Options) -> Result<Prepared<FileOf<E>>> {
     let names = dir.names().map_err(|err| Error::io("list", path, err))?;
     let manifest = match manifest_file::load(dir)? {
-        Some(manifest) => manifest,
+        Some(manifest) => confirmed(dir, manifest, options)?,
         None => first_manifest(env, dir, path, options, &names)?,
     };
     let mut sealed = recover::open_listed(dir, &manifest, !options.read_only)?;
@@ -141,6 +141,15 @@ fn prepare<E: Env>(env: &E, dir: &E::Dir, path: &str, options: &Options) -> Resu
         discarded,
         copied,
     })
+}
+
+/// Makes sure that a manifest without segments is durable before the first segment is. An open that failed
+/// may have left it in the page cache alone, and segments without a manifest would be corruption.
+fn confirmed<D: Dir>(dir: &D, manifest: Manifest, options: &Options) -> Result<Manifest> {
+    if manifest.segments.is_empty() && !options.read_only {
+        manifest_file::replace(dir, &manifest).map_err(|failed| failed.into_error())?;
+    }
+    Ok(manifest)
 }
 
 /// Makes the manifest of a new store. It is durable before the first segment is created, so that segments
