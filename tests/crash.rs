@@ -8,6 +8,8 @@
 
 mod support;
 
+use bitcask::Error;
+use bitcask::io::env::Env;
 use bitcask::io::sim::{Crasher, Rng, Sim, Survival};
 use bitcask::options::{Options, SyncMode};
 use support::{State, Step, apply, empty, history, observe, open, options, perform, setting};
@@ -23,8 +25,9 @@ struct Run {
 
 fn record(seed: u64) -> Run {
     let mut rng = Rng::derive(&[seed, 1]);
-    let sync = match rng.below(3) {
+    let sync = match rng.below(4) {
         0 => SyncMode::Always,
+        1 => SyncMode::IntervalMs(5),
         _ => SyncMode::None,
     };
     let options = options(sync);
@@ -36,13 +39,23 @@ fn record(seed: u64) -> Run {
         let writes = states.len() as u64 - 1;
         match step {
             Step::Write(write) => {
-                let mut next = states[states.len() - 1].clone();
-                apply(&mut next, &write);
-                states.push(next);
-                perform(&db, &write).expect("a write on a healthy disk");
-                sim.mark(writes + 1);
-                if sync == SyncMode::Always {
-                    sim.mark_synced(writes + 1);
+                // Now and then the disk is full for one write, which then is no part of the history.
+                let room = rng.below(60) as u64;
+                if rng.chance(1, 12) {
+                    sim.set_free_bytes(Some(room));
+                }
+                let answer = perform(&db, &write);
+                let refused = matches!(answer, Err(Error::NoSpace { .. }));
+                sim.set_free_bytes(None);
+                if !refused {
+                    answer.expect("a write on a healthy disk");
+                    let mut next = states[states.len() - 1].clone();
+                    apply(&mut next, &write);
+                    states.push(next);
+                    sim.mark(writes + 1);
+                    if sync == SyncMode::Always {
+                        sim.mark_synced(writes + 1);
+                    }
                 }
             }
             Step::Sync => {
@@ -53,6 +66,10 @@ fn record(seed: u64) -> Run {
             Step::Reopen => {
                 db.close().expect("a close on a healthy disk");
                 sim.mark_synced(writes);
+                if rng.chance(1, 2) {
+                    let back_ns = 1 + rng.below(1 << 40) as u64;
+                    sim.set_clock_ns(sim.now_ns().saturating_sub(back_ns));
+                }
                 db = open(&sim, &options).expect("a clean store opens");
             }
         }
@@ -63,8 +80,16 @@ fn record(seed: u64) -> Run {
 
 /// Opens the image and answers how many writes its state is the result of.
 fn judge(run: &Run, image: &Sim, least: u64, most: u64) -> Result<u64, String> {
+    // Before the first manifest there is nothing for a reader to open.
+    let reader = open(image, &Options { read_only: true, ..run.options.clone() });
+    let read = reader.ok().map(|db| observe(&db)).transpose()?;
     let db = open(image, &run.options).map_err(|err| format!("open: {err}"))?;
     let found = observe(&db)?;
+    match read {
+        None if found != empty() => return Err("a writer opens what a reader refuses".to_string()),
+        Some(read) if read != found => return Err(format!("a reader saw {read:?}, a writer {found:?}")),
+        _ => {}
+    }
     let stats = db.stats().map_err(|err| err.to_string())?;
     if stats.corrupt_records > 0 || stats.degraded.is_some() {
         return Err(format!("a crash was taken for damage: {:?}", stats.degraded));

@@ -59,6 +59,7 @@ pub fn key(key: usize) -> Vec<u8> {
 pub fn value(value: u32) -> Vec<u8> {
     let mut rng = Rng::derive(&[u64::from(value), 77]);
     let len = match rng.below(40) {
+        // Several segments long, so that batches with it are too.
         0 => 4096 + rng.below(3000),
         1..=5 => 0,
         6..=20 => rng.below(24),
