@@ -1,5 +1,7 @@
 //! Faults that other stores of this kind have had, each shown to be absent here.
 
+#![expect(clippy::cast_possible_truncation, reason = "counters of a few dozen")]
+
 mod support;
 
 use bitcask::Error;

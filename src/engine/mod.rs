@@ -1,16 +1,22 @@
 //! The store itself: opening and recovery, writes and their durability, reads, the log thread.
 
-pub mod db;
-
+mod assembly;
+mod bell;
 mod commit;
+mod commits;
 mod copy;
+mod db;
 mod health;
 mod load;
+mod log_jobs;
 mod log_thread;
 mod manifest_file;
 mod open;
 mod read;
 mod recover;
+mod segment_files;
+mod settle;
+mod shared;
 mod write;
 mod writer;
 

@@ -3,7 +3,8 @@
 //! Readers write nothing that another thread reads. A location whose segment the view does not hold means
 //! that the view is older than the location: a new view is taken.
 
-use super::db::{Db, FileOf, Inner};
+use super::db::Db;
+use super::shared::{Degraded, FileOf, Inner};
 use crate::error::{Error, Result};
 use crate::format::record::{MAX_KEY_LEN, Record};
 use crate::io::env::Env;
@@ -14,12 +15,6 @@ use crate::sync::{Arc, Ordering};
 
 /// Keys looked up side by side in [`Db::get_many`], so that their memory accesses overlap.
 const GROUP: usize = 32;
-
-/// Why, and from which position on backwards, the store cannot vouch for what it holds.
-pub(crate) struct Degraded {
-    pub(crate) at: Position,
-    pub(crate) reason: String,
-}
 
 /// A value that stays valid until dropped, also after the store was closed.
 pub struct Pinned<E: Env> {

@@ -5,8 +5,9 @@
 //! allocated, and nothing is waited for but the write itself and, with `sync: always`, a commit after the
 //! mutex was released.
 
-use super::db::{Db, Inner};
-use super::log_thread::SYNC_BEHIND_BYTES;
+use super::db::Db;
+use super::log_jobs::SYNC_BEHIND_BYTES;
+use super::shared::{FileOf, Inner};
 use super::writer::{ASSEMBLE_MAX_LEN, Place, Writer};
 use crate::error::{Error, Result};
 use crate::format::record::{Draft, Flags, MAX_KEY_LEN, MAX_VALUE_LEN};
@@ -35,7 +36,7 @@ pub struct BatchEntry<'a> {
     pub flags: Flags,
 }
 
-type WriterGuard<'a, E> = MutexGuard<'a, Writer<super::db::FileOf<E>>>;
+type WriterGuard<'a, E> = MutexGuard<'a, Writer<FileOf<E>>>;
 
 impl<E: Env> Db<E> {
     /// Stores `value` under `key`, in place of an older value, and answers the record's version.

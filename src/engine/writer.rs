@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::format::coding::Id128;
 use crate::format::manifest::Sealed;
 use crate::format::marker::{MARKER_LEN, Watermark};
+use crate::format::names;
 use crate::format::record::{Flags, MAX_KEY_LEN, RECORD_HEADER_MAX_LEN};
 use crate::format::segment_header::{SEGMENT_HEADER_LEN, SegmentHeader};
 use crate::io::env::File;
@@ -27,6 +28,15 @@ const PREFIX_MAX_LEN: usize = SEGMENT_HEADER_LEN + MARKER_LEN;
 const RECORD_MAX_LEN: usize = RECORD_HEADER_MAX_LEN + MAX_KEY_LEN + ASSEMBLE_MAX_LEN + 8;
 /// Segments moved on from but not yet sealed; the log thread keeps it near one.
 const RETIRED_CAPACITY: usize = 64;
+
+/// An error for a version that cannot be followed by another.
+pub(crate) fn check_version(last: u64) -> Result<()> {
+    if last < VERSION_END {
+        return Ok(());
+    }
+    let what = format!("version {last} is past the largest that can be, {}", VERSION_END - 1);
+    Err(Error::corrupt(names::MANIFEST, 0, what))
+}
 
 /// A segment that the writer has left.
 pub(crate) struct Retired<F: File> {

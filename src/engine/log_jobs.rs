@@ -1,0 +1,117 @@
+//! What is done behind the writer: syncing, sealing, preparing spares and memory.
+//!
+//! No put ever waits for any of it. The log thread does these jobs; in a world without threads the test steps them.
+
+use super::manifest_file::{self, ReplaceError};
+use super::segment_files::{create_segment, fresh_uid, take_number, too_many_segments};
+use super::shared::{FileOf, Inner, growing_map_len, may_map};
+use crate::error::{Error, Result};
+use crate::format::manifest::{Manifest, SegmentEntry, SegmentState};
+use crate::format::names;
+use crate::io::env::{Dir, Env};
+use crate::segment::view::{Segment, SegmentId};
+use crate::sync::{Arc, Ordering};
+
+/// Unsynced bytes at which the log thread is woken.
+pub(super) const SYNC_BEHIND_BYTES: u64 = 16 << 20;
+
+impl<E: Env> Inner<E> {
+    /// One round of the log thread's work. A failure is noted in the stats; it is tried again in the next
+    /// round unless it poisoned the store.
+    pub(crate) fn run_log_jobs(&self, sync_now: bool) -> Result<()> {
+        if self.health.is_poisoned() {
+            return Ok(());
+        }
+        let outcome = self.log_jobs(sync_now);
+        self.health.note_background(&outcome);
+        outcome
+    }
+
+    fn log_jobs(&self, sync_now: bool) -> Result<()> {
+        while self.keydir.prepare() {}
+        let (appended, left, needs_spare) = {
+            let writer = self.writer()?.lock();
+            (writer.appended(), !writer.retired.is_empty(), writer.spare.is_none())
+        };
+        let unsynced = appended.saturating_sub(self.commits.durable());
+        if sync_now || left || unsynced >= SYNC_BEHIND_BYTES {
+            self.commit(appended)?;
+        }
+        if left || needs_spare {
+            self.seal_and_prepare(true)?;
+        }
+        Ok(())
+    }
+
+    /// Seals what the writer left and has been synced (rule M3) and, if `prepare`, lists a new spare where there is
+    /// none, in one manifest. What can be sealed is sealed also when no spare can be made.
+    pub(crate) fn seal_and_prepare(&self, prepare: bool) -> Result<()> {
+        let _replacing = self.replacing.lock();
+        let durable = self.commits.durable();
+        let mut next = self.manifest.lock().clone();
+        let (sealed, needs_spare) = {
+            let writer = self.writer()?.lock();
+            let synced = writer.retired.iter().take_while(|left| left.end <= durable);
+            let sealed: Vec<_> = synced.map(|left| (left.segment.uid, left.sealed)).collect();
+            next.last_version = writer.last_version();
+            (sealed, prepare && writer.spare.is_none())
+        };
+        for &(uid, sealed) in &sealed {
+            for entry in next.segments.iter_mut().filter(|entry| entry.uid == uid) {
+                entry.state = SegmentState::Sealed(sealed);
+            }
+        }
+        let spare = if needs_spare { self.create_spare(&mut next).map(Some) } else { Ok(None) };
+        // A number is used up whatever becomes of the file.
+        self.manifest.lock().next_number = next.next_number;
+        if sealed.is_empty() && !matches!(spare, Ok(Some(_))) {
+            return spare.map(drop);
+        }
+        if let Err(failed) = manifest_file::replace(&self.dir, &next) {
+            match (&failed, &spare) {
+                (ReplaceError::Unknown(err), _) => self.health.poison(&err.to_string()),
+                (ReplaceError::Unchanged(_), Ok(Some(spare))) => drop(self.dir.remove(&spare.name)),
+                (ReplaceError::Unchanged(_), _) => {}
+            }
+            return Err(failed.into_error());
+        }
+        *self.manifest.lock() = next;
+        if let Ok(Some(spare)) = &spare {
+            self.view.store(Arc::new(self.view.load().with(spare.clone())));
+        }
+        let mut writer = self.writer()?.lock();
+        writer.retired.drain(..sealed.len());
+        let made = spare.map(|spare| {
+            if spare.is_some() {
+                writer.spare = spare;
+            }
+        });
+        drop(writer);
+        self.counters.rotations.fetch_add(sealed.len() as u64, Ordering::Relaxed);
+        made
+    }
+
+    /// Creates an empty segment file and enters it in `manifest`. Its name is durable before the manifest
+    /// that lists it, so that a listed file which is missing is always damage.
+    fn create_spare(&self, manifest: &mut Manifest) -> Result<Arc<Segment<FileOf<E>>>> {
+        let number = take_number(manifest)?;
+        let uid = fresh_uid(&self.env)?;
+        let view = self.view.load();
+        let slot = view.free_slot().ok_or_else(too_many_segments)?;
+        let rank = view.segments().map(|segment| segment.rank).max().map_or(0, |rank| rank + 1);
+        let file = create_segment(&self.dir, number)?;
+        if let Err(err) = self.dir.sync() {
+            let _ = self.dir.remove(&names::segment(number));
+            return Err(Error::io("sync", &self.path, err));
+        }
+        let map_len = (self.mapped && may_map(slot)).then(|| growing_map_len(self.options.max_segment_bytes));
+        let segment = Segment::new(SegmentId { number, uid, slot, rank }, file, 0, map_len);
+        manifest.segments.push(SegmentEntry {
+            number,
+            uid,
+            run: None,
+            state: SegmentState::Unsealed { durable: 0 },
+        });
+        Ok(Arc::new(segment))
+    }
+}

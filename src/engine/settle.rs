@@ -1,0 +1,238 @@
+//! Makes the directory ready for the first write: what the judgement on the log's end asks for is done.
+//!
+//! Only new files are written (rule M4): new segments first, then the manifest that lists them, then the names that
+//! no manifest lists any more go.
+
+use super::assembly::Assembly;
+use super::copy::Copier;
+use super::manifest_file::{self, ReplaceError};
+use super::recover::{self, Judgement, Listed, RECORDS_AT};
+use super::segment_files::{create_segment, fresh_uid, random_id, take_number};
+use super::shared::FileOf;
+use super::writer::{WriterStart, check_version};
+use crate::error::{Error, Result};
+use crate::format::manifest::{Manifest, Sealed, SegmentEntry, SegmentState};
+use crate::format::marker::Watermark;
+use crate::format::names;
+use crate::format::segment_header::{HeaderState, SEGMENT_HEADER_LEN, SegmentHeader};
+use crate::io::env::{Dir, Env};
+use crate::segment::reader::read_full;
+
+/// A directory that is being made ready.
+pub(super) struct Recovery<'a, E: Env> {
+    pub(super) env: &'a E,
+    pub(super) dir: &'a E::Dir,
+    pub(super) path: &'a str,
+    /// The manifest that will be written.
+    pub(super) next: Manifest,
+    pub(super) judgement: Judgement,
+    /// Files that no manifest on the disk lists yet.
+    pub(super) created: Vec<String>,
+}
+
+/// Where the log goes on.
+struct Layout<F> {
+    active: Listed<F>,
+    tally: Sealed,
+    spare: Listed<F>,
+    predecessor: (u64, u64),
+    copied: u64,
+}
+
+/// The manifest that now stands, the segments, the writer's start, and how many records were copied.
+pub(super) type Settled<F> = (Manifest, Assembly<F>, Option<WriterStart<F>>, u64);
+
+impl<E: Env> Recovery<'_, E> {
+    /// Does what the judgement asks for.
+    pub(super) fn settle(
+        mut self,
+        mut assembly: Assembly<FileOf<E>>,
+        sealed: Vec<Listed<FileOf<E>>>,
+        unsealed: Vec<Listed<FileOf<E>>>,
+        names: &[String],
+    ) -> Result<Settled<FileOf<E>>> {
+        self.advance(names)?;
+        let layout = self.lay_out(&mut assembly, sealed, unsealed);
+        let Layout { active, tally, spare, predecessor, copied } = match layout {
+            Ok(layout) => layout,
+            Err(err) => {
+                self.give_up();
+                return Err(err);
+            }
+        };
+        match manifest_file::replace(self.dir, &self.next) {
+            Ok(()) => {}
+            Err(ReplaceError::Unchanged(err)) => {
+                self.give_up();
+                return Err(err);
+            }
+            Err(ReplaceError::Unknown(err)) => return Err(err),
+        }
+        self.remove_orphans();
+        let active_uid = active.entry.uid;
+        let writer = WriterStart {
+            database: self.next.database,
+            max_segment_bytes: assembly.max_segment_bytes,
+            active: assembly.add_listed(active, tally.len, true)?,
+            tally,
+            predecessor,
+            spare: Some(assembly.add_listed(spare, 0, true)?),
+            last_version: self.next.last_version,
+            watermark: (tally.len > 0).then_some(Watermark { uid: active_uid, offset: tally.len }),
+        };
+        Ok((self.next, assembly, Some(writer), copied))
+    }
+
+    /// Removes what this open created, so that a failure on a full disk does not make it fuller.
+    fn give_up(&self) {
+        for name in &self.created {
+            let _ = self.dir.remove(name);
+        }
+    }
+
+    /// Puts every segment in its place in the next manifest, and writes the new files that it will list.
+    fn lay_out(
+        &mut self,
+        assembly: &mut Assembly<FileOf<E>>,
+        sealed: Vec<Listed<FileOf<E>>>,
+        unsealed: Vec<Listed<FileOf<E>>>,
+    ) -> Result<Layout<FileOf<E>>> {
+        let mut entries: Vec<_> = sealed.iter().map(|listed| listed.entry).collect();
+        assembly.add_sealed(sealed)?;
+        let fresh = self.copy(&unsealed, last_link(&entries))?;
+        let mut active = None;
+        let mut empty = Vec::new();
+        for (at, listed) in unsealed.into_iter().enumerate() {
+            let durable = self.judgement.verdicts[at].durable;
+            if self.judgement.resume == Some(at) {
+                // What else it holds is counted while it is loaded.
+                active = Some((listed, Sealed { len: durable, ..Sealed::default() }));
+            } else if durable > RECORDS_AT {
+                let state = SegmentState::Sealed(recover::count(&listed, durable)?);
+                entries.push(SegmentEntry { state, ..listed.entry });
+                assembly.add_listed(listed, durable, false)?;
+            } else if listed.file_len == 0 && self.judgement.resume.is_some() {
+                // After a crash an empty file may have held records; then it keeps neither its uid nor its name.
+                empty.push(listed);
+            }
+        }
+        let predecessor = last_link(&entries);
+        let copied = fresh.as_ref().map_or(0, |(_, tally)| tally.records);
+        let (active, tally) = match active.or(fresh) {
+            Some(ready) => ready,
+            None => (self.empty_segment(&mut empty)?, Sealed::default()),
+        };
+        let spare = self.empty_segment(&mut empty)?;
+        for (listed, durable) in [(&active, tally.len), (&spare, 0)] {
+            entries.push(SegmentEntry { state: SegmentState::Unsealed { durable }, ..listed.entry });
+        }
+        self.dir.sync().map_err(|err| Error::io("sync", self.path, err))?;
+        self.next.segments = entries;
+        Ok(Layout { active, tally, spare, predecessor, copied })
+    }
+
+    /// What every writer's open changes in the manifest.
+    fn advance(&mut self, names: &[String]) -> Result<()> {
+        let seen =
+            names.iter().filter_map(|name| names::parse_segment(name).or(names::parse_hint(name))).max();
+        let next = &mut self.next;
+        next.generation = next
+            .generation
+            .checked_add(1)
+            .ok_or_else(|| Error::corrupt(names::MANIFEST, 0, "its generation is the last there can be"))?;
+        next.next_number = next.next_number.max(seen.map_or(1, |number| number + 1));
+        let closed = next.clean_close.take().map_or(0, |close| close.last_version);
+        let stored = next.segments.iter().map(|entry| entry.highest_version()).max().unwrap_or(0);
+        for floor in [next.highest_dropped_tombstone, closed, stored, self.judgement.highest_version] {
+            next.last_version = next.last_version.max(floor);
+        }
+        check_version(next.last_version)?;
+        if self.judgement.discarded > 0 {
+            next.history = random_id(self.env)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the records that are not proven durable to a new segment, and answers it with what it holds.
+    fn copy(
+        &mut self,
+        unsealed: &[Listed<FileOf<E>>],
+        sealed_link: (u64, u64),
+    ) -> Result<Option<(Listed<FileOf<E>>, Sealed)>> {
+        let ranges = || {
+            let whole = unsealed.iter().zip(&self.judgement.verdicts);
+            whole.map(|(listed, verdict)| (listed, verdict.durable.max(RECORDS_AT), verdict.good))
+        };
+        if ranges().all(|(_, from, to)| from >= to) {
+            return Ok(None);
+        }
+        let kept = ranges().filter(|(_, from, _)| *from > RECORDS_AT).last();
+        let (predecessor_uid, predecessor_len) =
+            kept.map_or(sealed_link, |(at, from, _)| (at.entry.uid, from));
+        let ranges: Vec<_> = ranges().filter(|(_, from, to)| from < to).collect();
+        let mut listed = self.create()?;
+        let header = SegmentHeader {
+            database: self.next.database,
+            uid: listed.entry.uid,
+            number: listed.entry.number,
+            predecessor_uid,
+            predecessor_len,
+        };
+        let mut copier = Copier::new(&listed.file, &listed.name, &header);
+        for (source, from, to) in ranges {
+            copier.copy(source, from, to)?;
+        }
+        let tally = copier.finish()?;
+        listed.file_len = tally.len;
+        Ok(Some((listed, tally)))
+    }
+
+    fn empty_segment(&mut self, empty: &mut Vec<Listed<FileOf<E>>>) -> Result<Listed<FileOf<E>>> {
+        match empty.pop() {
+            Some(listed) => Ok(listed),
+            None => self.create(),
+        }
+    }
+
+    fn create(&mut self) -> Result<Listed<FileOf<E>>> {
+        let number = take_number(&mut self.next)?;
+        let uid = fresh_uid(self.env)?;
+        let file = create_segment(self.dir, number)?;
+        let name = names::segment(number);
+        self.created.push(name.clone());
+        let entry = SegmentEntry { number, uid, run: None, state: SegmentState::Unsealed { durable: 0 } };
+        Ok(Listed { entry, name, file, file_len: 0, header: HeaderState::Blank })
+    }
+
+    /// Removes segment files that the manifest, which is durable, does not list. What fails is tried again by
+    /// the next open; what a newer library or another store wrote is left alone.
+    fn remove_orphans(&self) {
+        for name in self.dir.names().unwrap_or_default() {
+            let orphan = names::parse_segment(&name)
+                .is_some_and(|number| self.next.segments.iter().all(|entry| entry.number != number));
+            if orphan && self.is_ours(&name) {
+                let _ = self.dir.remove(&name);
+            }
+        }
+    }
+
+    fn is_ours(&self, name: &str) -> bool {
+        let Ok(file) = self.dir.open(name, false) else {
+            return false;
+        };
+        let mut head = [0; SEGMENT_HEADER_LEN];
+        let Ok(got) = read_full(&file, &mut head, 0) else {
+            return false;
+        };
+        match SegmentHeader::decode(&head[..got]) {
+            HeaderState::Valid(header) => header.database == self.next.database,
+            HeaderState::Newer { .. } => false,
+            HeaderState::Blank | HeaderState::Damaged => true,
+        }
+    }
+}
+
+/// Uid and length of the last of `entries`, for the header of the segment that follows it.
+fn last_link(entries: &[SegmentEntry]) -> (u64, u64) {
+    entries.last().map_or((0, 0), |entry| (entry.uid, entry.kept_len()))
+}

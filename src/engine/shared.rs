@@ -1,0 +1,104 @@
+//! What all threads of a store share, and the questions every call asks first.
+
+use super::bell::Bell;
+use super::commits::Commits;
+use super::health::Health;
+use super::writer::Writer;
+use crate::error::{Error, Result};
+use crate::format::manifest::Manifest;
+use crate::io::env::{Dir, Env};
+use crate::keydir::location::SegmentSlot;
+use crate::keydir::{Keydir, Secret};
+use crate::options::{IoMode, Options};
+use crate::segment::view::{Position, View};
+use crate::sync::{Arc, AtomicU64, Mutex};
+use arc_swap::ArcSwap;
+use once_cell::sync::OnceCell;
+
+/// Segments past this count are read with `pread`: a process may hold about 65,000 mappings.
+const MAX_MAPPED_SEGMENTS: u32 = 30_000;
+
+pub(crate) type FileOf<E> = <<E as Env>::Dir as Dir>::File;
+
+/// Keeps what it holds on cache lines of its own.
+#[repr(align(128))]
+pub(crate) struct OwnLines<T>(pub(crate) T);
+
+/// What threads share.
+pub(crate) struct Inner<E: Env> {
+    pub(crate) env: E,
+    pub(crate) dir: E::Dir,
+    pub(crate) path: String,
+    pub(crate) options: Options,
+    pub(crate) process: u64,
+    pub(crate) mapped: bool,
+    pub(crate) secret: Secret,
+    pub(crate) keydir: Keydir,
+    pub(crate) view: ArcSwap<View<FileOf<E>>>,
+    /// `None` on a read-only handle.
+    pub(crate) writer: Option<OwnLines<Mutex<Writer<FileOf<E>>>>>,
+    pub(crate) commits: Commits,
+    pub(crate) bell: Arc<Bell>,
+    /// Held by whoever replaces the manifest, over the whole of it; never on a put's path. The first lock taken.
+    pub(crate) replacing: Mutex<()>,
+    /// The manifest as it is on the disk, but for numbers used up since.
+    pub(crate) manifest: Mutex<Manifest>,
+    pub(crate) health: Health,
+    pub(crate) degraded: OnceCell<Degraded>,
+    pub(crate) counters: Counters,
+}
+
+/// Counts since open, away from what readers load.
+#[derive(Default)]
+#[repr(align(128))]
+pub(crate) struct Counters {
+    pub(crate) syncs: AtomicU64,
+    pub(crate) rotations: AtomicU64,
+    pub(crate) corrupt_records: AtomicU64,
+    pub(crate) recovered_bytes_discarded: AtomicU64,
+    pub(crate) recovered_records: AtomicU64,
+}
+
+/// Why, and from which position on backwards, the store cannot vouch for what it holds.
+pub(crate) struct Degraded {
+    pub(crate) at: Position,
+    pub(crate) reason: String,
+}
+
+impl<E: Env> Inner<E> {
+    #[inline]
+    pub(crate) fn check_process(&self) -> Result<()> {
+        if self.env.process_token() == self.process { Ok(()) } else { Err(Error::Forked) }
+    }
+
+    pub(crate) fn check_writable(&self) -> Result<()> {
+        self.check_process()?;
+        if self.writer.is_none() {
+            return Err(Error::ReadOnly);
+        }
+        self.health.check()
+    }
+
+    pub(crate) fn writer(&self) -> Result<&Mutex<Writer<FileOf<E>>>> {
+        self.writer.as_ref().map(|writer| &writer.0).ok_or(Error::ReadOnly)
+    }
+}
+
+/// How much of a segment that will grow is mapped: what rotation usually leaves in it, and some more.
+pub(super) fn growing_map_len(max_segment_bytes: u64) -> u64 {
+    max_segment_bytes + max_segment_bytes / 4
+}
+
+/// Whether the segment at `slot` may be mapped at all.
+pub(super) fn may_map(slot: SegmentSlot) -> bool {
+    slot.0 < MAX_MAPPED_SEGMENTS
+}
+
+/// Whether segments are to be mapped.
+pub(crate) fn wants_mapping<D: Dir>(io: IoMode, dir: &D) -> bool {
+    match io {
+        IoMode::Mmap => true,
+        IoMode::Pread => false,
+        IoMode::Auto => cfg!(target_pointer_width = "64") && !dir.is_network(),
+    }
+}
