@@ -174,7 +174,7 @@ fn the_fixtures_hold_sealed_segments_and_an_unsealed_end() {
         let files = fixture(name);
         let manifest = String::from_utf8_lossy(&files["manifest.json"]);
         let count = |state: &str| manifest.matches(&format!("\"state\": \"{state}\"")).count();
-        assert!(count("sealed") >= 2 && count("unsealed") == 2, "{manifest}");
+        assert!(count("sealed") >= 2 && count("unsealed") >= 1, "{manifest}");
         assert_eq!(manifest.contains("clean_close"), name == "clean");
     }
 }
