@@ -16,7 +16,6 @@
 //! - After `kill -9` the machine lives: nothing is lost, and what was unsynced is still unsynced, so a later
 //!   power cut can take it away.
 
-use super::Sim;
 use super::content::Content;
 use super::disk::{Change, Dirty, Disk, Inode, Names, Node, Op};
 use super::rng::Rng;
@@ -45,7 +44,7 @@ pub enum Survival {
 }
 
 impl Survival {
-    fn number(self) -> u64 {
+    pub(super) fn number(self) -> u64 {
         match self {
             Survival::Everything => 0,
             Survival::SyncedOnly => 1,
@@ -239,67 +238,5 @@ impl Cursor {
             }
         }
         disk.image(survival)
-    }
-}
-
-/// Walks forward over a recorded log and makes images on the way: the cheap form of [`Sim::crash`] for every
-/// operation of a run.
-#[derive(Clone)]
-pub struct Crasher {
-    pub(super) log: Arc<Vec<Op>>,
-    pub(super) acknowledged: Arc<Vec<Mark>>,
-    pub(super) synced: Arc<Vec<Mark>>,
-    pub(super) cursor: Cursor,
-    pub(super) seed: u64,
-    pub(super) clock_ns: u64,
-}
-
-impl Crasher {
-    /// How many operations have happened where the walk stands.
-    pub fn at_op(&self) -> usize {
-        self.cursor.at_op
-    }
-
-    /// One operation further; `false` at the log's end.
-    pub fn advance(&mut self) -> bool {
-        let more = self.cursor.at_op < self.log.len();
-        if more {
-            self.cursor.advance_to(&self.log, self.cursor.at_op + 1);
-        }
-        more
-    }
-
-    /// The operation that comes next, if any: the one that [`Crasher::torn_image`] tears.
-    pub fn next_op(&self) -> Option<&Op> {
-        self.log.get(self.cursor.at_op)
-    }
-
-    /// What a crash here leaves.
-    pub fn image(&self, survival: Survival) -> Sim {
-        self.sim(self.cursor.disk.image(survival), survival)
-    }
-
-    /// What a crash in the middle of the next operation leaves; at the log's end the same as
-    /// [`Crasher::image`]. The seed chooses how much of the operation happened.
-    pub fn torn_image(&self, survival: Survival, seed: u64) -> Sim {
-        match self.next_op() {
-            Some(op) => self.sim(self.cursor.torn(op, survival, seed), survival),
-            None => self.image(survival),
-        }
-    }
-
-    /// The last [`Sim::mark`] so far.
-    pub fn acknowledged(&self) -> Option<u64> {
-        mark_at(&self.acknowledged, self.cursor.at_op)
-    }
-
-    /// The last [`Sim::mark_synced`] so far.
-    pub fn synced(&self) -> Option<u64> {
-        mark_at(&self.synced, self.cursor.at_op)
-    }
-
-    fn sim(&self, disk: Disk, survival: Survival) -> Sim {
-        let seed = Rng::derive(&[self.seed, self.cursor.at_op as u64, survival.number()]).next_u64();
-        Sim::of_disk(disk, seed, self.clock_ns)
     }
 }

@@ -6,10 +6,10 @@
 use std::io::{self, IoSlice};
 use std::path::Path;
 
-use super::Sim;
 use super::content::MAX_FILE_BYTES;
 use super::disk::{DirId, FileId, Node, Op};
 use super::fault::{Call, Verdict};
+use super::machine::Sim;
 use super::path::{check_name, components, os_error};
 use super::state::{Held, State};
 use crate::io::env::{Dir, DirOptions, File, LockKind, Map};

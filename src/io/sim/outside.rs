@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 
-use super::Sim;
 use super::content::index;
 use super::disk::{DirId, FileId, Node, Op};
+use super::machine::Sim;
 use super::path::components;
 use super::state::State;
 

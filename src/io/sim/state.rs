@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-use super::crash::{Crasher, Cursor, Mark};
-use super::disk::{DirChange, Dirty, Disk, FileId, Inode, Node, Op};
+use super::crash::{Cursor, Mark};
+use super::disk::{DirChange, DirId, Dirty, Disk, FileId, Inode, Node, Op};
 use super::fault::{Call, Faults, Verdict};
 use super::path::os_error;
 use super::rng::Rng;
@@ -19,7 +19,7 @@ const TICK_NS: u64 = 1_000;
 
 /// A lock on a directory, held by one open handle.
 pub(super) struct Held {
-    pub(super) dir: super::DirId,
+    pub(super) dir: DirId,
     pub(super) handle: u64,
     pub(super) kind: LockKind,
 }
@@ -113,17 +113,6 @@ impl State {
             if !reachable.contains(&file) {
                 *inode = nothing.clone();
             }
-        }
-    }
-
-    pub(super) fn crasher(&self, cursor: Cursor) -> Crasher {
-        Crasher {
-            log: self.log.clone(),
-            acknowledged: self.acknowledged.clone(),
-            synced: self.synced.clone(),
-            cursor,
-            seed: self.seed,
-            clock_ns: self.clock_ns,
         }
     }
 
