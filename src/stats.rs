@@ -1,6 +1,6 @@
 //! What a store can tell of itself, and its form in JSON.
 //!
-//! [`Stats::fields`] is the one table of names: the JSON report and the lookup of single numbers both read it, and
+//! `Stats::fields` is the one table of names: the JSON report and the lookup of single numbers both read it, and
 //! a field that it forgets does not compile. Counting is left to the engine.
 
 /// A picture of a store at one moment. Byte counts of live and dead records are right within a few percent.

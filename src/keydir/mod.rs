@@ -1,8 +1,8 @@
 //! The index in memory: which record is the newest for each key, with no key held.
 //!
-//! A key is known by its 128-bit digest ([`digest`]); a slot of 24 bytes holds digest and location ([`location`]).
-//! Slots live in pages ([`arena`]), pages in groups ([`group`], which explains why readers need no lock), groups in a
-//! directory ([`directory`]). [`table`] puts them together; [`load`] has the rules for filling it in parallel.
+//! A key is known by its 128-bit digest (`digest`); a slot of 24 bytes holds digest and location ([`location`]).
+//! Slots live in pages (`arena`), pages in groups (`group`, which explains why readers need no lock), groups in a
+//! directory (`directory`). `table` puts them together; `load` has the rules for filling it in parallel.
 
 mod arena;
 mod digest;

@@ -2,7 +2,7 @@
 //!
 //! Every file operation is one ordinary C library call, so a tracer can inject faults into it and a preloaded
 //! library can stand in for it. Nothing is retried but `EINTR`; nothing is buffered. What must hold across
-//! processes is kept in [`fork`], everything else is one thin file for each noun.
+//! processes is kept in `fork`, everything else is one thin file for each noun.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("libbitcask runs on Linux only so far; another system needs its own `io::env::Env`");
