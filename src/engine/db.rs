@@ -122,6 +122,7 @@ impl<E: Env> Inner<E> {
             active: writer.active().number,
             len: writer.active_len(),
             last_version: writer.last_version(),
+            keys: self.keydir.len(),
         });
         drop(writer);
         manifest_file::replace(&self.dir, &last).map_err(|failed| failed.into_error())

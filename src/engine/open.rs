@@ -14,6 +14,7 @@ use super::writer::{Writer, WriterStart, check_version};
 use crate::error::{Error, Result};
 use crate::format::manifest::{Manifest, SegmentState};
 use crate::format::names;
+use crate::format::record::RECORD_HEADER_LEN;
 use crate::io::env::{Dir, DirOptions, Env, File, LockKind};
 use crate::keydir::{Keydir, Secret};
 use crate::options::Options;
@@ -107,6 +108,7 @@ fn prepare<E: Env>(env: &E, dir: &E::Dir, path: &str, options: &Options) -> Resu
     let mut sealed = recover::open_listed(dir, &manifest, !options.read_only)?;
     let is_sealed = |listed: &Listed<_>| matches!(listed.entry.state, SegmentState::Sealed(_));
     let unsealed = sealed.split_off(sealed.iter().take_while(|listed| is_sealed(listed)).count());
+    let expected_keys = manifest.clean_close.map_or(0, |close| close.keys).min(most_keys(&sealed, &unsealed));
     let judgement = recover::judge(&unsealed, manifest.clean_close)?;
     let assembly = Assembly {
         mapped: wants_mapping(options.io, dir),
@@ -121,7 +123,7 @@ fn prepare<E: Env>(env: &E, dir: &E::Dir, path: &str, options: &Options) -> Resu
         recovery.settle(assembly, sealed, unsealed, &names)?
     };
     Ok(Prepared {
-        keydir: Keydir::new(options.expected_keys)?,
+        keydir: Keydir::new(options.expected_keys.max(expected_keys))?,
         mapped: assembly.mapped,
         segments: assembly.segments,
         manifest,
@@ -138,6 +140,12 @@ fn confirmed<D: Dir>(dir: &D, manifest: Manifest, options: &Options) -> Result<M
         manifest_file::replace(dir, &manifest).map_err(|failed| failed.into_error())?;
     }
     Ok(manifest)
+}
+
+/// How many keys there can be at the most, by the size of the files.
+fn most_keys<F: File>(sealed: &[Listed<F>], unsealed: &[Listed<F>]) -> u64 {
+    let bytes = sealed.iter().chain(unsealed).map(|listed| listed.file_len);
+    bytes.fold(0, u64::saturating_add) / RECORD_HEADER_LEN as u64
 }
 
 /// Makes the manifest of a new store. It is durable before the first segment is created, so that segments

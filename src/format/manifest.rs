@@ -48,6 +48,8 @@ pub struct CleanClose {
     pub len: u64,
     /// The version of the newest record.
     pub last_version: u64,
+    /// How many keys had a value: what the next open makes room for.
+    pub keys: u64,
 }
 
 /// One live segment.
@@ -118,8 +120,9 @@ impl Manifest {
         if let Some(close) = &self.clean_close {
             let _ = writeln!(
                 out,
-                "  \"clean_close\": {{\"active\": {}, \"len\": {}, \"last_version\": \"{}\"}},",
-                close.active, close.len, close.last_version
+                "  \"clean_close\": {{\"active\": {}, \"len\": {}, \"last_version\": \"{}\", \
+                 \"keys\": {}}},",
+                close.active, close.len, close.last_version, close.keys
             );
         }
         out.push_str("  \"segments\": [");
@@ -159,6 +162,7 @@ impl Manifest {
                     active: close.number("active")?,
                     len: close.number("len")?,
                     last_version: close.decimal("last_version")?,
+                    keys: close.number("keys")?,
                 };
                 close.finish()?;
                 Some(read)
@@ -389,7 +393,7 @@ mod tests {
             next_number: 9,
             last_version: 1 << 60,
             highest_dropped_tombstone: 5,
-            clean_close: Some(CleanClose { active: 8, len: 640, last_version: 1 << 60 }),
+            clean_close: Some(CleanClose { active: 8, len: 640, last_version: 1 << 60, keys: 11 }),
             segments: vec![
                 SegmentEntry { number: 7, uid: u64::MAX, run: Some(3), state: SegmentState::Sealed(sealed) },
                 SegmentEntry { number: 8, uid: 2, run: None, state: SegmentState::Unsealed { durable: 72 } },

@@ -136,7 +136,7 @@ fn a_manifest() {
         next_number: 10,
         last_version: 1 << 60,
         highest_dropped_tombstone: 5,
-        clean_close: Some(CleanClose { active: 8, len: 640, last_version: 1 << 60 }),
+        clean_close: Some(CleanClose { active: 8, len: 640, last_version: 1 << 60, keys: 11 }),
         segments: vec![
             SegmentEntry { number: 6, uid: u64::MAX, run: Some(3), state: SegmentState::Sealed(sealed) },
             SegmentEntry { number: 7, uid: 1, run: None, state: SegmentState::Sealed(sealed) },
@@ -156,7 +156,7 @@ fn a_manifest() {
   "next_number": 10,
   "last_version": "1152921504606846976",
   "highest_dropped_tombstone": "5",
-  "clean_close": {"active": 8, "len": 640, "last_version": "1152921504606846976"},
+  "clean_close": {"active": 8, "len": 640, "last_version": "1152921504606846976", "keys": 11},
   "segments": [
     {"number": 6, "uid": "ffffffffffffffff", "run": 3, "state": "sealed", "len": 4096, "highest_version": "18446744073709551615", "records": 12, "tombstones": 1},
     {"number": 7, "uid": "0000000000000001", "state": "sealed", "len": 4096, "highest_version": "18446744073709551615", "records": 12, "tombstones": 1},
@@ -164,7 +164,7 @@ fn a_manifest() {
     {"number": 9, "uid": "0000000000000003", "state": "unsealed", "durable": 0}
   ]
 }
-crc32c fde0dcab
+crc32c 498c693a
 "#
     );
     manifest.clean_close = None;
