@@ -306,16 +306,20 @@ impl Growth {
         let chunk_end = |index: usize| (index / PAGES_PER_CHUNK + 1) * PAGES_PER_CHUNK;
         let from = if self.ready < self.presized { self.ready } else { self.ready.max(self.fresh) };
         let small = from < SMALL_ARENA_CHUNKS * PAGES_PER_CHUNK;
-        let (to, due) = if from < self.presized {
-            (chunk_end(from), true)
-        } else if small {
-            let to = (self.fresh + SMALL_AHEAD_PAGES).min(chunk_end(from));
-            (to, from < self.fresh + SMALL_AHEAD_PAGES / 2)
-        } else {
-            (chunk_end(from), from < self.fresh + LARGE_AHEAD_PAGES)
+        let presized = from < self.presized;
+        let (to, due) = match (presized, small) {
+            // The rest of the chunk may never be needed.
+            (true, true) => (self.presized.min(chunk_end(from)), true),
+            (true, false) => (chunk_end(from), true),
+            (false, true) => {
+                let to = (self.fresh + SMALL_AHEAD_PAGES).min(chunk_end(from));
+                (to, from < self.fresh + SMALL_AHEAD_PAGES / 2)
+            }
+            (false, false) => (chunk_end(from), from < self.fresh + LARGE_AHEAD_PAGES),
         };
         let to = to.min(self.mapped_pages);
-        let huge = from % PAGES_PER_CHUNK == 0 && (!small || from < self.presized);
+        let whole = from % PAGES_PER_CHUNK == 0 && to == chunk_end(from);
+        let huge = whole && (!small || presized);
         (due && from < to).then_some(Step { from, to, huge })
     }
 
@@ -352,4 +356,21 @@ pub(super) fn prefetch<T>(at: *const T) {
     }
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let _ = at;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_taken_at_once_are_made_ready_and_few_beyond() {
+        for count in [1, 100, PAGES_PER_CHUNK - 1, PAGES_PER_CHUNK, 3 * PAGES_PER_CHUNK + 5] {
+            let arena = Arena::new(count).unwrap();
+            arena.take_fresh(count, |_| ()).unwrap();
+            while arena.prepare() {}
+            let growth = arena.growth.lock();
+            let wanted = growth.fresh..=growth.fresh + SMALL_AHEAD_PAGES;
+            assert!(wanted.contains(&growth.ready), "{count} pages: {} ready, not {wanted:?}", growth.ready);
+        }
+    }
 }

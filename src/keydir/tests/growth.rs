@@ -34,6 +34,23 @@ fn load_stays_above_three_quarters_from_twenty_thousand_keys_on() {
     assert!(least >= 0.75, "bytes of keys over bytes of memory fell to {least}");
 }
 
+/// Makes memory ready whenever the index asks for it, as the engine's log thread does.
+fn fill_with_memory_made_ready(keydir: &Keydir, keys: u64) {
+    for key in 0..keys {
+        keydir.insert(digest(key), at(key));
+        while keydir.wants_prepare() && keydir.prepare() {}
+    }
+}
+
+#[test]
+fn ten_thousand_keys_take_less_than_half_a_mebibyte_with_memory_made_ready() {
+    for expected_keys in [0, 10_000] {
+        let keydir = Keydir::new(expected_keys).unwrap();
+        fill_with_memory_made_ready(&keydir, 10_000);
+        assert!(keydir.memory_bytes() < 512 << 10, "{} bytes", keydir.memory_bytes());
+    }
+}
+
 #[test]
 fn room_asked_for_is_there_without_growth() {
     let keydir = Keydir::new(200_000).unwrap();
