@@ -83,8 +83,10 @@
  * be read by many. Objects may be freed by another thread than the one that made
  * them. A read sees every write that was answered before the read began.
  *
- * The library has a background thread for each store that is open for writing. It
- * blocks all signals and never calls the program back.
+ * The library has threads of its own: a log thread for each store that is open for
+ * writing, and while bitcask_open() runs, also with "read_only", up to seven that
+ * help it to load the log. They block all signals that come from outside the thread
+ * and never call the program back.
  *
  *
  * DURABILITY
@@ -186,7 +188,8 @@
  *   a value          2^32 - 1 bytes
  *   a batch          256 MiB in all
  *   a JSON document  as a value; arrays and objects nested 128 deep
- *   the index        at most 32 bytes of memory a key, whatever the key's length
+ *   the index        about 28 to 32 bytes of memory a key past some 100,000 keys,
+ *                    plus up to 2 MiB, whatever the keys' length
  *
  * Over a limit is E_TOO_LARGE. Memory for results that cannot be had is
  * E_NO_MEMORY.
@@ -228,8 +231,8 @@ extern "C" {
 #define BITCASK_ERROR_INIT { (uint32_t)sizeof(bitcask_error), 0, 0, { 0 } }
 
 /**
- * Writes to be applied together, whole or not at all. Made by `bitcask_batch_new`, ended by
- * `bitcask_batch_free`. It belongs to no store, and one thread at a time may use it. Since 1.0.0.
+ * Writes to be made together: after a crash all of them are there or none. Made by `bitcask_batch_new`, ended
+ * by `bitcask_batch_free`. It belongs to no store, and one thread at a time may use it. Since 1.0.0.
  */
 typedef struct bitcask_batch_t bitcask_batch_t;
 
@@ -335,9 +338,11 @@ typedef struct bitcask_error {
 /**
  * Opens the store in a directory and locks it against every other opener.
  *
- * The directory is made if there is none and `create` is on (its parent must exist). After a crash the log is
- * checked and cut back to the last whole write before this returns; no call is needed to repair anything that
- * a crash can do. One writer or, with `read_only`, readers may have a directory open at a time.
+ * The directory is made if there is none and `create` is on (its parent must exist). One writer or, with
+ * `read_only`, readers may have a directory open at a time. No call is needed to repair anything that a crash
+ * can do: the log then ends before the first write that is not whole, and what of its tail was not known to be
+ * durable is copied to a new segment before this returns. No file is cut back, and with `read_only` nothing is
+ * written.
  *
  * @param path          the directory, in the system's own encoding; not NULL, not empty
  * @param options_json  the options as one JSON object, see "Options" above; NULL for the defaults
@@ -347,8 +352,9 @@ typedef struct bitcask_error {
  *         manifest is damaged or missing: nothing was touched), E_FORMAT (made by a newer version: nothing
  *         was touched), E_IO, E_NO_SPACE, E_NO_MEMORY
  *
- * Ownership: release the handle with bitcask_close(). Threads: any. Blocks while it reads the index of the
- * log, after a crash for about as long as reading the unsealed part of the log takes. Since 1.0.0.
+ * Ownership: release the handle with bitcask_close(). Threads: any; it starts some, see "Threads". Blocks while
+ * it reads the whole log, which every open does in this version, and after a crash also while it reads the
+ * unsealed part of the log and copies that tail. Since 1.0.0.
  */
 bitcask_status bitcask_open(const char *path,
                             const char *options_json,
@@ -388,10 +394,12 @@ bitcask_status bitcask_close(bitcask_t *db,
  * @param value      `value_len` bytes, at most 2^32 - 1; may be NULL if `value_len` is 0
  * @param err        receives the reason of a failure; may be NULL
  * @return BITCASK_OK, or: E_INVALID, E_TOO_LARGE, E_NO_SPACE (nothing was changed; try again when there is
- *         space), E_IO, E_READ_ONLY, E_POISONED, E_FORKED
+ *         space), E_IO, E_NO_MEMORY, E_READ_ONLY, E_POISONED, E_FORKED
  *
  * Ownership: nothing is kept of `key` and `value`. Threads: any number on one store; writes take their turn.
- * Blocks: for one write to the kernel; with "sync": "always" until the device has it. Since 1.0.0.
+ * Blocks: for one write to the kernel; with "sync": "always" until the device has it. A write that fails after
+ * the system may have taken some of it is cut off again, and that waits for one sync of the segment, as do the
+ * writes behind it. Since 1.0.0.
  */
 bitcask_status bitcask_put(bitcask_t *db,
                            const void *key,
@@ -519,7 +527,8 @@ bitcask_status bitcask_get_pinned(const bitcask_t *db,
 void bitcask_pin_free(bitcask_pin_t *pin);
 
 /**
- * Tells whether a key has a value, without reading it.
+ * Tells whether a key has a value. The index knows; only in a store that is degraded, see "Statistics", the
+ * value itself may be read.
  *
  * @param db   the store; not NULL
  * @param key  `key_len` bytes, at most 65536; may be NULL if `key_len` is 0
@@ -527,7 +536,7 @@ void bitcask_pin_free(bitcask_pin_t *pin);
  * @return BITCASK_OK: it has; BITCASK_NOT_FOUND: it has not; or: E_INVALID, E_TOO_LARGE, E_CORRUPT, E_IO,
  *         E_FORKED. Note that BITCASK_OK is 0: compare, do not use the status as a truth value.
  *
- * Threads: any number. Does not block. Since 1.0.0.
+ * Threads: any number. Does not block; in a degraded store as bitcask_get(). Since 1.0.0.
  */
 bitcask_status bitcask_exists(const bitcask_t *db,
                               const void *key,
@@ -649,10 +658,11 @@ bitcask_status bitcask_batch_delete(bitcask_batch_t *batch,
                                     bitcask_error *err);
 
 /**
- * Writes all of a batch, or nothing of it, also across a crash or a power cut. On BITCASK_OK, and only then,
- * the batch is emptied and can be filled again.
+ * Writes all of a batch, or nothing of it: a crash or a power cut, too, leaves all or nothing. On BITCASK_OK,
+ * and only then, the batch is emptied and can be filled again.
  *
- * Readers see all of it or nothing. An empty batch writes nothing and answers BITCASK_OK.
+ * Readers of single keys may see one key's change before another's. An empty batch writes nothing and answers
+ * BITCASK_OK.
  *
  * @param db     the store; not NULL
  * @param batch  the batch; not NULL; keeps its operations unless BITCASK_OK, so the call can be repeated

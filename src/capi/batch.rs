@@ -105,10 +105,11 @@ pub unsafe extern "C" fn bitcask_batch_delete(
     unsafe { change(batch, err, |batch| batch.delete(key_bytes(key, key_len)?)) }
 }
 
-/// Writes all of a batch, or nothing of it, also across a crash or a power cut. On BITCASK_OK, and only then,
-/// the batch is emptied and can be filled again.
+/// Writes all of a batch, or nothing of it: a crash or a power cut, too, leaves all or nothing. On BITCASK_OK,
+/// and only then, the batch is emptied and can be filled again.
 ///
-/// Readers see all of it or nothing. An empty batch writes nothing and answers BITCASK_OK.
+/// Readers of single keys may see one key's change before another's. An empty batch writes nothing and answers
+/// BITCASK_OK.
 ///
 /// @param db     the store; not NULL
 /// @param batch  the batch; not NULL; keeps its operations unless BITCASK_OK, so the call can be repeated

@@ -19,8 +19,8 @@ pub struct PinHandle {
     pub(super) pinned: Pinned<Disk>,
 }
 
-/// Writes to be applied together, whole or not at all. Made by `bitcask_batch_new`, ended by
-/// `bitcask_batch_free`. It belongs to no store, and one thread at a time may use it. Since 1.0.0.
+/// Writes to be made together: after a crash all of them are there or none. Made by `bitcask_batch_new`, ended
+/// by `bitcask_batch_free`. It belongs to no store, and one thread at a time may use it. Since 1.0.0.
 pub struct BatchHandle {
     pub(super) batch: Batch,
 }

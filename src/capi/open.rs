@@ -17,9 +17,11 @@ use std::path::Path;
 
 /// Opens the store in a directory and locks it against every other opener.
 ///
-/// The directory is made if there is none and `create` is on (its parent must exist). After a crash the log is
-/// checked and cut back to the last whole write before this returns; no call is needed to repair anything that
-/// a crash can do. One writer or, with `read_only`, readers may have a directory open at a time.
+/// The directory is made if there is none and `create` is on (its parent must exist). One writer or, with
+/// `read_only`, readers may have a directory open at a time. No call is needed to repair anything that a crash
+/// can do: the log then ends before the first write that is not whole, and what of its tail was not known to be
+/// durable is copied to a new segment before this returns. No file is cut back, and with `read_only` nothing is
+/// written.
 ///
 /// @param path          the directory, in the system's own encoding; not NULL, not empty
 /// @param options_json  the options as one JSON object, see "Options" above; NULL for the defaults
@@ -29,8 +31,9 @@ use std::path::Path;
 ///         manifest is damaged or missing: nothing was touched), E_FORMAT (made by a newer version: nothing
 ///         was touched), E_IO, E_NO_SPACE, E_NO_MEMORY
 ///
-/// Ownership: release the handle with bitcask_close(). Threads: any. Blocks while it reads the index of the
-/// log, after a crash for about as long as reading the unsealed part of the log takes. Since 1.0.0.
+/// Ownership: release the handle with bitcask_close(). Threads: any; it starts some, see "Threads". Blocks while
+/// it reads the whole log, which every open does in this version, and after a crash also while it reads the
+/// unsealed part of the log and copies that tail. Since 1.0.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bitcask_open(
     path: *const c_char,

@@ -20,10 +20,12 @@ use std::ffi::c_void;
 /// @param value      `value_len` bytes, at most 2^32 - 1; may be NULL if `value_len` is 0
 /// @param err        receives the reason of a failure; may be NULL
 /// @return BITCASK_OK, or: E_INVALID, E_TOO_LARGE, E_NO_SPACE (nothing was changed; try again when there is
-///         space), E_IO, E_READ_ONLY, E_POISONED, E_FORKED
+///         space), E_IO, E_NO_MEMORY, E_READ_ONLY, E_POISONED, E_FORKED
 ///
 /// Ownership: nothing is kept of `key` and `value`. Threads: any number on one store; writes take their turn.
-/// Blocks: for one write to the kernel; with "sync": "always" until the device has it. Since 1.0.0.
+/// Blocks: for one write to the kernel; with "sync": "always" until the device has it. A write that fails after
+/// the system may have taken some of it is cut off again, and that waits for one sync of the segment, as do the
+/// writes behind it. Since 1.0.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bitcask_put(
     db: *mut Handle,
