@@ -1,5 +1,6 @@
 //! A directory that somebody else has filled.
 
+use crate::skipped::skipped;
 use crate::support::{Child, Claim, OPTIONS, Scratch, claim};
 use bitcask::io::disk::{Disk, DiskDir};
 use bitcask::io::env::{Dir, Env, File};
@@ -91,7 +92,7 @@ fn a_device_is_refused() {
     let name = CString::new(scratch.path().join("null").as_os_str().as_bytes()).unwrap();
     // SAFETY: the name is NUL-terminated.
     if unsafe { libc::mknod(name.as_ptr(), libc::S_IFCHR | 0o600, libc::makedev(1, 3)) } != 0 {
-        println!("skipped: no right to make a device node ({})", std::io::Error::last_os_error());
+        skipped(&format!("no right to make a device node ({})", std::io::Error::last_os_error()));
         return;
     }
     is_refused(&scratch.open(), "null", "device").unwrap();

@@ -4,8 +4,11 @@
 //! a failure it can be looked at. The tests see neither make's variables nor cargo's library path, so what they
 //! find is what was installed.
 
+#[path = "../support/skipped.rs"]
+mod skipped;
+
+use skipped::skipped;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -97,16 +100,14 @@ pub(crate) fn prefix() -> &'static Path {
 }
 
 /// Whether the tools are all there. Where they must be (the variable CI is set) a missing one fails the test;
-/// elsewhere the reason goes past the test harness to stderr, since a passing test's output is not shown.
+/// elsewhere the test is skipped aloud.
 #[track_caller]
 pub(crate) fn have(tools: &[&str]) -> bool {
     for tool in tools {
         let found = command("sh").args(["-c", "command -v \"$1\" >/dev/null", "sh", tool]).status();
         if !found.is_ok_and(|status| status.success()) {
             assert!(std::env::var_os("CI").is_none(), "{tool} was not found, and CI skips nothing");
-            let test = std::thread::current().name().unwrap_or("a test").to_owned();
-            writeln!(std::io::stderr(), "skipped: {test}: {tool} was not found")
-                .expect("stderr can be written");
+            skipped(&format!("{tool} was not found"));
             return false;
         }
     }

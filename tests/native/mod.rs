@@ -3,7 +3,11 @@
 //! `cargo test` builds the crate for Rust, so what C links against is asked of cargo here, once a test binary.
 //! A tool that is missing skips a test aloud; under CI it fails it.
 
+#[path = "../support/skipped.rs"]
+mod skipped;
+
 use serde_json::Value;
+use skipped::skipped;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -31,7 +35,7 @@ pub(crate) fn have(tool: &str) -> bool {
     let found = Command::new(tool).arg("--version").output().is_ok();
     if !found {
         assert!(env::var_os("CI").is_none(), "{tool} is missing, and under CI nothing is skipped");
-        println!("skipped: {tool} is missing");
+        skipped(&format!("{tool} is missing"));
     }
     found
 }

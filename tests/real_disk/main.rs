@@ -5,6 +5,8 @@
 //! happens in a child.
 #![expect(unsafe_code, reason = "fork, kill, limits and user ids have no safe interface")]
 
+#[path = "../support/skipped.rs"]
+mod skipped;
 #[path = "../disk/support.rs"]
 #[allow(dead_code, reason = "shared with the tests of the disk itself")]
 mod support;
