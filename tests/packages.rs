@@ -118,9 +118,34 @@ fn everything_is_installed_where_it_belongs() {
         "share/doc/bitcask/LICENSE-APACHE",
         "share/doc/bitcask/LICENSE-MIT",
         "share/doc/bitcask/CHANGELOG.md",
+        "share/doc/bitcask/README.md",
+        "share/doc/bitcask/docs/FORMAT.md",
     ] {
         assert!(installed.contains(file), "{file} is missing: {installed:?}");
     }
+}
+
+/// The header is installed where compilers look, and the notes for contributors are of use in the source tree only.
+#[test]
+fn the_links_of_the_installed_documents_lead_to_installed_files() {
+    if !have(C_TOOLS) {
+        return;
+    }
+    let documents = prefix().join("share/doc/bitcask");
+    let mut dead = BTreeSet::new();
+    for name in files_below(&documents).iter().filter(|name| name.extension().is_some_and(|end| end == "md"))
+    {
+        let text = fs::read_to_string(documents.join(name)).expect("the document can be read");
+        let folder = name.parent().expect("it is a file");
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+        for target in targets.filter(|target| !target.is_empty() && !target.contains("://")) {
+            if !documents.join(folder).join(target).exists() {
+                dead.insert(folder.join(target).display().to_string());
+            }
+        }
+    }
+    let of_the_source = ["CONTRIBUTING.md", "include/bitcask.h"].map(str::to_owned);
+    assert_eq!(dead, BTreeSet::from(of_the_source));
 }
 
 #[test]
@@ -191,6 +216,20 @@ fn uninstall_leaves_no_file() {
     assert!(!files_below(&gone).is_empty());
     make("uninstall", &[("PREFIX", &gone)]);
     assert_eq!(files_below(&gone), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn uninstall_leaves_what_it_did_not_install() {
+    if !have(C_TOOLS) {
+        return;
+    }
+    let shared = scratch("shared_documents");
+    let settings = [("PREFIX", shared.join("prefix")), ("DOCDIR", shared.join("doc"))];
+    let settings = settings.each_ref().map(|(name, path)| (*name, path.as_path()));
+    make("install", &settings);
+    fs::write(shared.join("doc/docs/OTHER.md"), "of another package").expect("the directory is installed");
+    make("uninstall", &settings);
+    assert_eq!(files_below(&shared), [Path::new("doc/docs/OTHER.md")]);
 }
 
 #[test]

@@ -36,13 +36,20 @@ major=${version%%.*}
 shared=libbitcask.so.$version
 cmakedir=$LIBDIR/cmake/bitcask
 pcdir=$LIBDIR/pkgconfig
+# Below DOCDIR they lie as in the source tree, so that the links from one to another lead somewhere.
+documents="README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE $(echo docs/*.md)"
 
 if [ "${1:-}" = --uninstall ]; then
     for file in "$LIBDIR/$shared" "$LIBDIR/libbitcask.so.$major" "$LIBDIR/libbitcask.so" "$LIBDIR/libbitcask.a" \
         "$INCLUDEDIR/bitcask.h" "$pcdir/bitcask.pc"; do
         rm -f "$DESTDIR$file"
     done
-    rm -rf "$DESTDIR$cmakedir" "$DESTDIR$DOCDIR"
+    rm -rf "$DESTDIR$cmakedir"
+    for file in $documents; do
+        rm -f "$DESTDIR$DOCDIR/$file"
+    done
+    # DOCDIR may be one that others use too: it goes when nothing is left in it.
+    rmdir "$DESTDIR$DOCDIR/docs" "$DESTDIR$DOCDIR" 2>/dev/null || :
     echo "removed bitcask $version from $DESTDIR$PREFIX"
     exit 0
 fi
@@ -99,7 +106,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM
 
-install -d "$DESTDIR$LIBDIR" "$DESTDIR$INCLUDEDIR" "$DESTDIR$cmakedir" "$DESTDIR$pcdir" "$DESTDIR$DOCDIR"
+install -d "$DESTDIR$LIBDIR" "$DESTDIR$INCLUDEDIR" "$DESTDIR$cmakedir" "$DESTDIR$pcdir" "$DESTDIR$DOCDIR/docs"
 install -m 755 "build/lib/$shared" "$DESTDIR$LIBDIR/$shared"
 ln -sf "$shared" "$DESTDIR$LIBDIR/libbitcask.so.$major"
 ln -sf "libbitcask.so.$major" "$DESTDIR$LIBDIR/libbitcask.so"
@@ -108,9 +115,7 @@ install -m 644 include/bitcask.h "$DESTDIR$INCLUDEDIR/bitcask.h"
 fill cmake/bitcask-config.cmake.in "$cmakedir/bitcask-config.cmake"
 fill cmake/bitcask-config-version.cmake.in "$cmakedir/bitcask-config-version.cmake"
 fill cmake/bitcask.pc.in "$pcdir/bitcask.pc"
-for file in README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE docs/*.md; do
-    if [ -f "$file" ]; then
-        install -m 644 "$file" "$DESTDIR$DOCDIR/${file##*/}"
-    fi
+for file in $documents; do
+    install -m 644 "$file" "$DESTDIR$DOCDIR/$file"
 done
 echo "installed bitcask $version in $DESTDIR$PREFIX"
