@@ -12,7 +12,7 @@ use bitcask::Error;
 use bitcask::io::env::Env;
 use bitcask::io::sim::{Crasher, Rng, Sim, Survival};
 use bitcask::options::{Options, SyncMode};
-use support::{State, Step, apply, empty, history, observe, open, options, perform, setting};
+use support::{State, Step, Write, apply, empty, history, observe, open, options, perform, setting};
 
 const STEPS: usize = 40;
 
@@ -176,4 +176,37 @@ fn after_a_crash_at_any_operation_the_state_is_a_prefix_no_shorter_than_the_last
     let cases: u64 = (first..first + seeds).map(crash_everywhere).sum();
     println!("{cases} crash cases, 0 violations");
     assert!(cases > seeds * STEPS as u64, "only {cases} cases ran");
+}
+
+#[test]
+fn a_put_during_a_sync_does_not_state_what_the_sync_has_yet_to_prove() {
+    let sim = Sim::with_threads(7);
+    sim.make_dirs(support::DIR);
+    let options = options(SyncMode::None);
+    let db = open(&sim, &options).expect("a new store opens");
+    perform(&db, &Write::Put(2, 1)).expect("a put");
+    db.sync().expect("a sync");
+    sim.start_log();
+    perform(&db, &Write::Put(3, 2)).expect("a put");
+    sim.hold_syncs();
+    std::thread::scope(|scope| {
+        let syncing = scope.spawn(|| db.sync());
+        sim.wait_for_held_syncs(1);
+        perform(&db, &Write::Put(4, 3)).expect("a put while a sync is under way");
+        let mut run = Run { sim: sim.clone(), options: options.clone(), states: vec![empty()] };
+        for write in [Write::Put(2, 1), Write::Put(3, 2), Write::Put(4, 3)] {
+            let mut next = run.states[run.states.len() - 1].clone();
+            apply(&mut next, &write);
+            run.states.push(next);
+        }
+        let mut judged = (0..200).map(|seed| {
+            let image = sim.crash(sim.op_count(), Survival::Random(seed));
+            judge(&run, &image, 1, 3).map_err(|err| format!("survival seed {seed}: {err}"))
+        });
+        let failed = judged.find_map(Result::err);
+        // First let the other thread go: a panic here would wait for it for ever.
+        sim.release_syncs();
+        syncing.join().expect("the syncing thread ends").expect("a sync");
+        assert_eq!(failed, None);
+    });
 }
