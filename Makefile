@@ -8,7 +8,7 @@
 #   make uninstall           what install put there
 #   make deps                print, then (as root, on Debian) install what the tests need and is missing
 #   make bench               the benchmarks, with cargo bench
-#   make torture             the long test run: SEED (random), HOURS (1)
+#   make torture             the long test run: SEED (random), HOURS (1; 0.01 will do)
 #   make clean
 #
 # The recipes only name the scripts in tools/: these take their settings from the environment, so that no
@@ -59,11 +59,10 @@ bench:
 	@sh tools/rust.sh
 	"$${CARGO}" bench $(BENCH_ARGS)
 
-torture: export BITCASK_TORTURE_SEED := $(SEED)
-torture: export BITCASK_TORTURE_HOURS := $(if $(HOURS),$(HOURS),1)
+torture: export SEED := $(SEED)
+torture: export HOURS := $(HOURS)
 torture:
-	@sh tools/rust.sh
-	"$${CARGO}" test --release --no-fail-fast -- --include-ignored --nocapture torture
+	@sh tools/torture.sh
 
 fmt:
 	"$${CARGO}" fmt

@@ -2,7 +2,8 @@
 //!
 //! Each key answers its right value or `Corrupt`, never an older value, a deleted key or foreign bytes; what is
 //! above the watermark of an unsealed segment may be taken for a torn tail, and then the state is an exact prefix.
-//! An open that is refused changes nothing.
+//! An open that is refused changes nothing. `BITCASK_DAMAGE_SEED` draws the uids and secrets of the stores, and with
+//! them every checksum.
 
 mod support;
 
@@ -16,7 +17,7 @@ use bitcask::io::sim::{Sim, Survival};
 use bitcask::options::{Options, SyncMode};
 use std::ops::Range;
 use std::path::Path;
-use support::{DIR, KEYS, State, Step, Write, apply, empty, key, open, options, perform, value};
+use support::{DIR, KEYS, State, Step, Write, apply, empty, key, open, options, perform, setting, value};
 
 const MANIFEST: &str = "manifest.json";
 
@@ -42,10 +43,14 @@ impl Store {
     }
 }
 
+fn seed() -> u64 {
+    setting("BITCASK_DAMAGE_SEED", 3)
+}
+
 /// Puts, deletions and batches over three segments; every key has older versions behind it, some are deleted.
 fn store(killed: bool) -> Store {
     let options = options(SyncMode::None);
-    let sim = Sim::new(3);
+    let sim = Sim::new(seed());
     sim.make_dirs(DIR);
     let db = open(&sim, &options).expect("a new store opens");
     let mut states = vec![empty()];
@@ -245,7 +250,7 @@ fn harm_everything(store: &Store) -> Tally {
                 judge(store, name, harm, &mut tally);
             }));
             if judged.is_err() {
-                panic!("{name}, {harm:?}, synced up to byte {}", store.synced_len);
+                panic!("seed {}: {name}, {harm:?}, synced up to byte {}", seed(), store.synced_len);
             }
         }
     }
