@@ -1,6 +1,7 @@
 #!/bin/sh
 # The long test run: round after round of the suites that draw what they do from a seed, until the time is over.
-# Ends at the first failure, with the command that reproduces it.
+# The last round is finished, so that even the shortest run has had every suite. Ends at the first failure, with the
+# command that reproduces it.
 #
 #   SEED     the first round's seed (random); the seeds that later rounds print will do as well
 #   HOURS    how long (1); 0.01 will do
@@ -33,7 +34,6 @@ trap 'exit 130' HUP INT TERM
 
 # run "NAME=VALUE ..." "ARGUMENTS OF cargo test": one suite of the round.
 run() {
-    [ "$(date +%s)" -lt "$end" ] || return 0
     began=$(date +%s)
     # Words by intent: neither list has a space or a pattern within a word.
     # shellcheck disable=SC2086
@@ -59,10 +59,10 @@ while [ "$(date +%s)" -lt "$end" ]; do
     echo "round $round, seed $seed"
     run "BITCASK_CRASH_FIRST_SEED=$seed BITCASK_CRASH_SEEDS=20" "--test crash --"
     run "BITCASK_FAULT_FIRST_HISTORY=$seed BITCASK_FAULT_HISTORIES=2" "--test fail_every_call --"
-    run "BITCASK_MODEL_SEED=$seed BITCASK_MODEL_CASES=10000" "--test model --"
+    run "BITCASK_MODEL_SEED=$seed BITCASK_MODEL_CASES=4000" "--test model --"
     run "BITCASK_DAMAGE_SEED=$seed" "--test damage --"
     run "BITCASK_KILL_SEED=$seed BITCASK_KILL_ROUNDS=50" "--test real_disk -- --exact $kill_loop"
     round=$((round + 1))
     seed=$((seed + stride))
 done
-echo "no failure in $((round - 1)) rounds"
+echo "rounds without a failure: $((round - 1))"
