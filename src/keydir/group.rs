@@ -34,8 +34,8 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
 /// Pages in the largest group: with these, the header is one cache line.
 pub(super) const MAX_PAGES_PER_GROUP: usize = 12;
 /// A table grows when more than this share of its slots would be in use. Growing from n pages leaves a load of
-/// 0.90 n / (n + 1); groups past the first split have 6 pages or more, so 0.771 is the least there is.
-const MAX_LOAD_PERCENT: usize = 90;
+/// 0.93 n / (n + 1); groups past the first split have 6 pages or more, so 0.797 is the least there is.
+const MAX_LOAD_PERCENT: usize = 93;
 
 const LOCKED: u32 = 1;
 const PAGES_SHIFT: u32 = 1;
