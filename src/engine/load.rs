@@ -35,6 +35,8 @@ pub(super) struct Seen {
 
 /// Scans all segments.
 pub(super) fn load<E: Env>(store: &Arc<Inner<E>>, segments: &[Stated<E>]) -> Result<Seen> {
+    // Memory that is ready as a whole comes in huge pages, which loading feels more than anything else.
+    while store.keydir.prepare() {}
     let ranges: Vec<_> = segments.iter().flat_map(|(segment, _)| ranges(segment)).collect();
     let threads = store.env.parallelism().min(ranges.len()).max(1);
     let passes = ranges.iter().map(|_| None).collect();
