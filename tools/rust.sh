@@ -12,7 +12,7 @@ if ! command -v "${CARGO:=cargo}" >/dev/null 2>&1; then
 fi
 
 have=$("$CARGO" --version | sed -n 's/^cargo \([0-9]*\.[0-9]*\).*/\1/p')
-# 1.85 -> 1085: the shell compares integers only.
+# 1.95 -> 1095: the shell compares integers only.
 number() { echo "$1" | awk -F. '{ print $1 * 1000 + $2 }'; }
 if [ "$(number "${have:-0.0}")" -lt "$(number "$need")" ]; then
     echo "error: this cargo is ${have:-of an unknown version}; bitcask needs $need. $advice" >&2
