@@ -9,15 +9,21 @@ fn open(sim: &Sim) -> bitcask::Result<Db<Sim>> {
     let o = Options { sync: SyncMode::None, max_segment_bytes: 1024, ..Options::default() };
     Db::open(sim.clone(), Path::new(DIR), &o)
 }
+/// A machine with an empty store, and the store.
+fn fresh() -> (Sim, Db<Sim>) {
+    let sim = Sim::new(1);
+    sim.make_dirs(DIR);
+    let db = open(&sim).unwrap();
+    (sim, db)
+}
+
 fn get(db: &Db<Sim>, k: &str) -> bitcask::Result<Option<Vec<u8>>> {
     db.get(k.as_bytes(), |v| v.to_vec())
 }
 
 #[test]
 fn a_rotation_during_a_sync_does_not_count_the_tail_as_synced() {
-    let sim = Sim::new(1);
-    sim.make_dirs(DIR);
-    let db = open(&sim).unwrap();
+    let (sim, db) = fresh();
     db.put(b"first", b"1").unwrap();
     sim.hold_syncs();
     std::thread::scope(|s| {
@@ -37,9 +43,7 @@ fn a_rotation_during_a_sync_does_not_count_the_tail_as_synced() {
 
 #[test]
 fn a_full_disk_does_not_pile_up_files() {
-    let sim = Sim::new(1);
-    sim.make_dirs(DIR);
-    let db = open(&sim).unwrap();
+    let (sim, db) = fresh();
     db.put(b"a", &[7; 800]).unwrap();
     db.put(b"b", &[8; 800]).unwrap();
     sim.set_free_bytes(Some(0));
@@ -52,9 +56,7 @@ fn a_full_disk_does_not_pile_up_files() {
 
 #[test]
 fn a_recovery_that_finds_no_space_gives_back_what_it_took() {
-    let sim = Sim::new(1);
-    sim.make_dirs(DIR);
-    let db = open(&sim).unwrap();
+    let (sim, db) = fresh();
     for n in 0..20u32 {
         db.put(&n.to_le_bytes(), &[7; 800]).unwrap();
     }
@@ -66,9 +68,7 @@ fn a_recovery_that_finds_no_space_gives_back_what_it_took() {
 
 #[test]
 fn a_delete_in_a_degraded_store_settles_a_key_that_cannot_be_told() {
-    let sim = Sim::new(1);
-    sim.make_dirs(DIR);
-    let db = open(&sim).unwrap();
+    let (sim, db) = fresh();
     db.put(b"k", b"1").unwrap();
     db.delete(b"k").unwrap();
     db.put(b"k", b"2").unwrap(); // its header will be damaged
@@ -86,9 +86,7 @@ fn a_delete_in_a_degraded_store_settles_a_key_that_cannot_be_told() {
 
 #[test]
 fn a_wild_clock_does_not_cost_the_store() {
-    let sim = Sim::new(1);
-    sim.make_dirs(DIR);
-    let db = open(&sim).unwrap();
+    let (sim, db) = fresh();
     sim.set_clock_ns(1 << 63);
     db.put(b"k", b"1").unwrap();
     sim.set_clock_ns(1_700_000_000_000_000_000);
@@ -99,9 +97,7 @@ fn a_wild_clock_does_not_cost_the_store() {
 
 #[test]
 fn a_clean_close_after_a_failed_first_append_seals_what_was_left() {
-    let sim = Sim::new(1);
-    sim.make_dirs(DIR);
-    let db = open(&sim).unwrap();
+    let (sim, db) = fresh();
     db.put(b"a", &[7; 800]).unwrap();
     db.sync().unwrap();
     sim.set_free_bytes(Some(0));
@@ -114,9 +110,7 @@ fn a_clean_close_after_a_failed_first_append_seals_what_was_left() {
 
 #[test]
 fn a_power_cut_that_takes_a_whole_segment_does_not_leave_history_and_uid() {
-    let sim = Sim::new(1);
-    sim.make_dirs(DIR);
-    let db = open(&sim).unwrap();
+    let (sim, db) = fresh();
     db.put(b"a", b"1").unwrap();
     let h = db.stats().unwrap().history_id.clone();
     let uid = sim.read_file(DIR, "000000000001.data").unwrap()[32..40].to_vec();
@@ -139,9 +133,7 @@ fn edit(sim: &Sim, change: impl FnOnce(&mut bitcask::format::manifest::Manifest)
     sim.write_file(DIR, "manifest.json", &m.encode());
 }
 fn closed() -> Sim {
-    let sim = Sim::new(1);
-    sim.make_dirs(DIR);
-    let db = open(&sim).unwrap();
+    let (sim, db) = fresh();
     for n in 0..6u32 {
         db.put(&n.to_le_bytes(), &[7; 800]).unwrap();
         db.step_log_thread().unwrap();
@@ -203,9 +195,7 @@ fn a_refused_open_changes_nothing() {
 #[test]
 fn a_rename_that_found_no_space_does_not_poison() {
     use bitcask::io::sim::{Call, FaultPlan};
-    let sim = Sim::new(1);
-    sim.make_dirs(DIR);
-    let db = open(&sim).unwrap();
+    let (sim, db) = fresh();
     db.put(b"a", &[7; 800]).unwrap();
     db.put(b"b", &[8; 800]).unwrap();
     sim.fail(FaultPlan::nth(1).only(&[Call::Rename]).errno(28));
@@ -217,9 +207,7 @@ fn a_rename_that_found_no_space_does_not_poison() {
 #[test]
 fn a_put_refused_for_want_of_a_spare_says_no_space() {
     use bitcask::io::sim::{Call, FaultPlan};
-    let sim = Sim::new(1);
-    sim.make_dirs(DIR);
-    let db = open(&sim).unwrap();
+    let (sim, db) = fresh();
     db.put(b"a", &[7; 800]).unwrap();
     db.put(b"b", &[8; 800]).unwrap();
     sim.fail(FaultPlan::nth(1).only(&[Call::Create]).errno(28).sticky());
@@ -236,9 +224,7 @@ fn a_put_refused_for_want_of_a_spare_says_no_space() {
 
 #[test]
 fn a_rotation_during_a_sync_does_not_seal_an_unsynced_tail() {
-    let sim = Sim::new(1);
-    sim.make_dirs(DIR);
-    let db = open(&sim).unwrap();
+    let (sim, db) = fresh();
     db.put(b"first", b"1").unwrap();
     sim.hold_syncs();
     std::thread::scope(|s| {
@@ -257,9 +243,7 @@ fn a_rotation_during_a_sync_does_not_seal_an_unsynced_tail() {
 
 #[test]
 fn a_uid_is_not_used_again_after_a_crash() {
-    let sim = Sim::new(1);
-    sim.make_dirs(DIR);
-    let db = open(&sim).unwrap();
+    let (sim, db) = fresh();
     db.put(b"a", b"1").unwrap();
     let h = db.stats().unwrap().history_id.clone();
     let uid = sim.read_file(DIR, "000000000001.data").unwrap()[32..40].to_vec();
@@ -281,9 +265,7 @@ fn a_uid_is_not_used_again_after_a_crash() {
 fn a_cut_off_batch_never_joins_a_later_write() {
     use bitcask::features::batch::Batch;
     use bitcask::io::sim::{Call, FaultPlan};
-    let sim = Sim::new(1);
-    sim.make_dirs(DIR);
-    let db = open(&sim).unwrap();
+    let (sim, db) = fresh();
     db.put(b"0", b"0").unwrap();
     db.sync().unwrap();
     db.put(b"0", b"1").unwrap();
@@ -310,9 +292,7 @@ fn a_cut_off_batch_never_joins_a_later_write() {
 #[test]
 fn a_failed_write_that_was_done_never_replaces_a_later_one() {
     use bitcask::io::sim::{Call, FaultPlan};
-    let sim = Sim::new(1);
-    sim.make_dirs(DIR);
-    let db = open(&sim).unwrap();
+    let (sim, db) = fresh();
     db.put(b"0", b"0").unwrap();
     db.sync().unwrap();
     db.put(b"0", b"1").unwrap();
@@ -335,9 +315,7 @@ fn a_failed_write_that_was_done_never_replaces_a_later_one() {
 
 #[test]
 fn stats_do_not_wait_for_the_disk() {
-    let sim = Sim::new(1);
-    sim.make_dirs(DIR);
-    let db = open(&sim).unwrap();
+    let (sim, db) = fresh();
     db.put(b"a", &[7; 800]).unwrap();
     db.put(b"b", &[8; 800]).unwrap();
     db.sync().unwrap();
