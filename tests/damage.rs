@@ -212,7 +212,7 @@ fn judge(store: &Store, name: &str, harm: Harm, tally: &mut Tally) {
     }
     tally.whole += u64::from(corrupt == 0 && equals(store.last(), &found));
     tally.degraded += u64::from(stats.degraded.is_some());
-    if tally.cases % 5 == 0 {
+    if tally.cases.is_multiple_of(5) {
         heals(db, &image, store, &found);
     }
 }

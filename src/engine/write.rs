@@ -156,10 +156,10 @@ impl<E: Env> Inner<E> {
     fn lock_writer(&self) -> Result<WriterGuard<'_, E>> {
         let writer = self.writer()?.lock();
         self.health.check()?;
-        if writer.is_stuck() {
-            if let Some(source) = self.health.background_failure() {
-                return Err(Error::io("prepare a segment after", &writer.active().name, source));
-            }
+        if writer.is_stuck()
+            && let Some(source) = self.health.background_failure()
+        {
+            return Err(Error::io("prepare a segment after", &writer.active().name, source));
         }
         Ok(writer)
     }

@@ -169,7 +169,7 @@ impl<'a> Table<'a> {
                 if position == self.capacity {
                     return (Place::Before(position), 0);
                 }
-                if position % SLOTS_PER_PAGE == 0 {
+                if position.is_multiple_of(SLOTS_PER_PAGE) {
                     page = self.page(position);
                 }
                 slot = &page.0[position % SLOTS_PER_PAGE];
@@ -267,7 +267,7 @@ impl Group {
     #[inline(always)]
     pub(super) fn lookup(&self, arena: &Arena, digest: Digest) -> Lookup {
         let before = self.seq.load(Ordering::Acquire);
-        if before % 2 != 0 {
+        if !before.is_multiple_of(2) {
             return Lookup::Disturbed;
         }
         if !Cover::from_word(self.cover.load(Ordering::Relaxed)).admits(digest.lo) {

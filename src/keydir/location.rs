@@ -37,7 +37,10 @@ impl Location {
     /// length.
     pub fn new(slot: SegmentSlot, offset: u64, len: u64) -> Self {
         debug_assert!(
-            slot.0 < MAX_SEGMENT_SLOTS && offset % 8 == 0 && offset < MAX_RECORD_OFFSET && offset > 0
+            slot.0 < MAX_SEGMENT_SLOTS
+                && offset.is_multiple_of(8)
+                && offset < MAX_RECORD_OFFSET
+                && offset > 0
         );
         Location(
             u64::from(slot.0) << SLOT_SHIFT

@@ -123,10 +123,11 @@ impl Dir for DiskDir {
         let mut listing = Listing::new(open_at(self.fd()?, c".")?)?;
         let mut names = Vec::new();
         while let Some(name) = listing.next()? {
-            if let Ok(name) = name.to_str() {
-                if name != "." && name != ".." {
-                    names.push(name.to_string());
-                }
+            if let Ok(name) = name.to_str()
+                && name != "."
+                && name != ".."
+            {
+                names.push(name.to_string());
             }
         }
         Ok(names)

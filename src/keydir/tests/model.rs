@@ -13,7 +13,7 @@ fn agree(seed: u64, keys: u64, operations: u64, expected_keys: u64) {
     for step in 0..operations {
         let key = random.below(keys);
         // Long phases of growth and of shrinking.
-        let inserts = if step * 4 / operations % 2 == 0 { 6 } else { 2 };
+        let inserts = if (step * 4 / operations).is_multiple_of(2) { 6 } else { 2 };
         let location = if random.below(16) == 0 { at(step).as_tombstone() } else { at(step) };
         let old = model.get(&key).copied();
         match random.below(9) {
