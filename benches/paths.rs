@@ -10,20 +10,22 @@
 #![expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "figures for people")]
 #![allow(missing_docs)]
 
+mod common;
+
 use bitcask::engine::{BatchEntry, Store};
 use bitcask::format::record::Flags;
 use bitcask::io::disk::Disk;
 use bitcask::io::env::{Dir, DirOptions, Env, File, Map};
 use bitcask::options::{Options, SyncMode};
+use common::{Scratch, VALUE_LEN, anon_kib, fill, key, median, mix, name, number, plain_read, value};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::hint::black_box;
 use std::io::IoSlice;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-const VALUE_LEN: usize = 100;
 const RECORD_LEN: usize = 24 + 16 + VALUE_LEN + 4;
 const ROUNDS: usize = 7;
 const GETS: usize = 400_000;
@@ -47,47 +49,6 @@ impl Hasher for Identity {
 }
 
 type Table = HashMap<u128, u64, BuildHasherDefault<Identity>>;
-
-fn mix(n: u64) -> u64 {
-    let mut z = n.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(0x1234_5678_9abc_def1);
-    z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ z >> 31
-}
-
-fn name(n: u64) -> u128 {
-    u128::from(mix(n)) << 64 | u128::from(mix(!n))
-}
-
-fn key(n: u64, len: usize) -> Vec<u8> {
-    let mut key = name(n).to_le_bytes().to_vec();
-    key.resize(len, b'.');
-    key
-}
-
-fn fill(key: &mut [u8], n: u64) {
-    key[..16].copy_from_slice(&name(n).to_le_bytes());
-}
-
-fn value(n: u64) -> [u8; VALUE_LEN] {
-    let mut value = [0; VALUE_LEN];
-    for (at, chunk) in value.chunks_mut(8).enumerate() {
-        let word = mix(n ^ (at as u64) << 40).to_le_bytes();
-        chunk.copy_from_slice(&word[..chunk.len()]);
-    }
-    value
-}
-
-fn anon_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("RssAnon")).unwrap_or_default();
-    line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).unwrap_or(0)
-}
-
-fn median(mut figures: Vec<f64>) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    figures[figures.len() / 2]
-}
 
 struct Latencies(Vec<u32>);
 
@@ -123,27 +84,14 @@ fn row(what: &str, ours: f64, floor: f64) {
     println!("{what:<34} {ours:>8.0} ns  floor {floor:>7.0} ns  ratio {:>5.2}", ours / floor);
 }
 
-struct Scratch(PathBuf);
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 fn open(dir: &Path, options: &Options) -> Store {
     Store::open(Disk, dir, options).expect("the scratch store opens")
 }
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
-    let number = |at: usize, default| arguments.get(at).and_then(|word| word.parse().ok()).unwrap_or(default);
-    let keys: u64 = number(0, 1_000_000);
-    let key_len = number(1, 16) as usize;
-    let base = std::env::var_os("BITCASK_BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
-    let scratch = Scratch(base.join(format!("bitcask-bench-{}", std::process::id())));
-    std::fs::create_dir_all(&scratch.0).expect("a scratch directory");
-    let dir = scratch.0.join("store");
+    let (keys, key_len) = (number(0, 1_000_000), number(1, 16) as usize);
+    let scratch = Scratch::new();
+    let dir = scratch.path("store");
     println!("{keys} keys of {key_len} bytes, values of {VALUE_LEN} bytes, sync none");
 
     let before = anon_kib();
@@ -165,7 +113,7 @@ fn main() {
 
     let floor_file = {
         let options = DirOptions { create: true, file_mode: 0o600 };
-        let dir = Disk.open_dir(&scratch.0.join("floor"), options).expect("a directory");
+        let dir = Disk.open_dir(&scratch.path("floor"), options).expect("a directory");
         dir.create("data").expect("a file")
     };
     let mut table = Table::default();
@@ -216,7 +164,7 @@ fn main() {
     println!("open by scanning: {took:.2} s; a plain read of the same bytes on both cores: {plain:.2} s");
     assert_eq!(db.count().expect("a count"), keys);
     drop(db);
-    synced(&scratch.0.join("synced"));
+    synced(&scratch.path("synced"));
 }
 
 fn batches(db: &Store, keys: u64, key_len: usize, chunk: u64, floor_put: &mut dyn FnMut(u64)) {
@@ -334,19 +282,19 @@ fn two_threads(db: &Store, keys: u64, key_len: usize, table: &Table, floor_file:
     let ours = |seed: u64| {
         let (mut name_of, mut n) = (key(0, key_len), mix(seed) % keys);
         let mut copy = [0u8; VALUE_LEN];
-        for _ in 0..GETS {
+        for i in 0..GETS as u64 {
             fill(&mut name_of, n);
             db.get(&name_of, |value| copy.copy_from_slice(value)).expect("a get").expect("a value");
-            n = mix(n ^ u64::from(copy[0])) % keys;
+            n = mix(n ^ u64::from(copy[0]) ^ i << 32) % keys;
         }
     };
     let floor = |seed: u64| {
         let mut n = mix(seed) % keys;
         let mut copy = [0u8; VALUE_LEN];
-        for _ in 0..GETS {
+        for i in 0..GETS as u64 {
             let at = table.get(&name(n)).expect("a record");
             copy.copy_from_slice(map.bytes(at + 40, VALUE_LEN).expect("mapped bytes"));
-            n = mix(n ^ u64::from(black_box(copy)[0])) % keys;
+            n = mix(n ^ u64::from(black_box(copy)[0]) ^ i << 32) % keys;
         }
     };
     let faster = |read: &(dyn Fn(u64) + Sync), round: u64| {
@@ -370,28 +318,6 @@ fn two_threads(db: &Store, keys: u64, key_len: usize, table: &Table, floor_file:
         median(left),
         median(right)
     );
-}
-
-fn plain_read(dir: &Path) -> f64 {
-    let files: Vec<_> = std::fs::read_dir(dir)
-        .expect("the store's directory")
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|ending| ending == "data"))
-        .collect();
-    let next = std::sync::atomic::AtomicUsize::new(0);
-    let begin = Instant::now();
-    let read = || {
-        let mut buf = vec![0u8; 256 << 10];
-        while let Some(path) = files.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
-            let mut file = std::fs::File::open(path).expect("a segment");
-            while std::io::Read::read(&mut file, &mut buf).expect("a read") > 0 {}
-        }
-    };
-    std::thread::scope(|threads| {
-        threads.spawn(read);
-        read();
-    });
-    begin.elapsed().as_secs_f64()
 }
 
 fn synced(dir: &Path) {

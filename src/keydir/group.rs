@@ -37,6 +37,10 @@ pub(super) const MAX_PAGES_PER_GROUP: usize = 12;
 /// 0.93 n / (n + 1); groups past the first split have 6 pages or more, so 0.797 is the least there is.
 const MAX_LOAD_PERCENT: usize = 93;
 
+const LINE_BYTES: isize = 64;
+/// From the start of a slot: its middle, and half a line on.
+const MIDDLE_OF_NEXT_LINE: isize = size_of::<Slot>() as isize / 2 + LINE_BYTES / 2;
+
 const LOCKED: u32 = 1;
 const PAGES_SHIFT: u32 = 1;
 const PAGES_MASK: u32 = 15;
@@ -290,14 +294,14 @@ impl Group {
         prefetch(std::ptr::from_ref(self));
     }
 
-    /// Asks for the cache lines around the digest's home.
+    /// Asks for the `lines` cache lines on each side of the middle of the digest's home.
     #[inline(always)]
-    pub(super) fn prefetch_home(&self, arena: &Arena, digest: Digest) {
+    pub(super) fn prefetch_home(&self, arena: &Arena, digest: Digest, lines: isize) {
         let table = self.table(arena, self.state.load(Ordering::Relaxed));
         let slot = std::ptr::from_ref(table.slot(home(digest.hi, table.capacity)));
-        // Two lines next to each other, the home in the middle: searches go either way.
-        prefetch(slot.wrapping_byte_sub(20));
-        prefetch(slot.wrapping_byte_add(44));
+        for line in -lines..lines {
+            prefetch(slot.wrapping_byte_offset(line * LINE_BYTES + MIDDLE_OF_NEXT_LINE));
+        }
     }
 
     /// Waits for other writers and keeps them out.

@@ -13,7 +13,7 @@ use super::table::{Change, Keydir, Tally};
 use crate::Result;
 
 /// Digests prefetched together: enough to keep the processor's line buffers busy, few enough to stay cached.
-const WINDOW: usize = 32;
+const WINDOW: usize = 16;
 
 /// What loading a location did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl Keydir {
                 self.prefetch_group(digest);
             }
             for &(digest, _) in window {
-                self.prefetch(digest);
+                self.prefetch_for_insert(digest);
             }
             for &(digest, location) in window {
                 match self.load_one(digest, location, &mut tally) {

@@ -26,6 +26,11 @@ const MIN_KEYS_PER_PAGE: usize = 128;
 /// Nor a group for fewer than this.
 const MIN_KEYS_PER_GROUP: usize = 1024;
 
+/// Cache lines on each side of a home that most searches end in.
+const LINES_OF_A_SEARCH: isize = 1;
+/// The same for inserts into a table as full as it gets: 15 slots are moved on average.
+const LINES_OF_AN_INSERT: isize = 3;
+
 /// The index. See the module.
 pub struct Keydir {
     directory: Directory,
@@ -107,7 +112,13 @@ impl Keydir {
     /// Asks the processor for the lines where `digest` is, so that a call soon after need not wait for memory.
     #[inline]
     pub fn prefetch(&self, digest: Digest) {
-        self.directory.find(digest.lo).prefetch_home(&self.arena, digest);
+        self.directory.find(digest.lo).prefetch_home(&self.arena, digest, LINES_OF_A_SEARCH);
+    }
+
+    /// [`Keydir::prefetch`] for an insert, which moves slots as far as the nearest free one.
+    #[inline]
+    pub(super) fn prefetch_for_insert(&self, digest: Digest) {
+        self.directory.find(digest.lo).prefetch_home(&self.arena, digest, LINES_OF_AN_INSERT);
     }
 
     /// Asks for the line that [`Keydir::prefetch`] itself must wait for; for callers with many digests at hand.
