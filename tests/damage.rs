@@ -12,7 +12,7 @@ use bitcask::engine::Db;
 use bitcask::format::coding::{crc32c, set_u32};
 use bitcask::format::names;
 use bitcask::format::segment_header::SEGMENT_HEADER_LEN;
-use bitcask::io::env::{Dir, DirOptions, Env};
+use bitcask::io::env::{Dir, DirOptions, Env, File};
 use bitcask::io::sim::{Sim, Survival};
 use bitcask::options::{Options, SyncMode};
 use std::ops::Range;
@@ -316,6 +316,18 @@ fn segments_without_a_manifest_are_corrupt_and_nothing_is_touched() {
     let image = store.image();
     image.remove_file(DIR, MANIFEST);
     refused(&image, &store.options, is_corrupt);
+}
+
+#[test]
+fn a_manifest_longer_than_one_can_be_is_corrupt_and_costs_no_memory() {
+    let sim = store(false).image();
+    let file = sim
+        .open_dir(Path::new(DIR), DirOptions { create: false, file_mode: 0o600 })
+        .and_then(|dir| dir.open("manifest.json", true))
+        .expect("the manifest");
+    file.truncate(1 << 29).expect("a hole");
+    let err = open(&sim, &Options::default()).map(drop).expect_err("no manifest");
+    assert!(is_corrupt(&err) && err.to_string().contains("536870912 bytes"), "{err}");
 }
 
 #[test]

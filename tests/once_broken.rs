@@ -1,6 +1,7 @@
 //! Faults that this engine once had, found by a reader told to break it: each stays mended.
 
 use bitcask::engine::Db;
+use bitcask::format::record::{Draft, Flags};
 use bitcask::io::sim::{Sim, Survival};
 use bitcask::options::{Options, SyncMode};
 use std::path::Path;
@@ -333,4 +334,98 @@ fn stats_do_not_wait_for_the_disk() {
         sim.release_syncs();
         assert!(answered);
     });
+}
+
+#[test]
+fn a_version_behind_a_hole_in_the_log_is_not_given_out_again() {
+    let (sim, db) = fresh();
+    sim.set_clock_ns(1_800_000_000_000_000_000);
+    let versions: Vec<u64> = (0..3u8).map(|n| db.put(&[n], &[n; 200]).unwrap()).collect();
+    let image = sim.crash(sim.op_count(), Survival::Everything);
+    let second_header = 72 + 232;
+    image.corrupt(DIR, "000000000001.data", second_header, 1);
+    image.set_clock_ns(1_700_000_000_000_000_000);
+    let db = open(&image).unwrap();
+    assert_eq!(db.count().unwrap(), 1, "the hole ends the log");
+    assert!(db.put(b"new", b"1").unwrap() > versions[2]);
+}
+
+#[test]
+fn a_reader_of_a_killed_store_tells_the_newest_version() {
+    let (sim, db) = fresh();
+    let version = db.put(b"k", b"1").unwrap();
+    let image = sim.crash(sim.op_count(), Survival::Everything);
+    let options = Options { read_only: true, ..Options::default() };
+    let db = Db::open(image, Path::new(DIR), &options).unwrap();
+    assert_eq!(db.stats().unwrap().last_version, version);
+}
+
+#[test]
+fn what_recovery_leaves_in_old_files_counts_as_disk_and_dead_bytes() {
+    let (sim, db) = fresh();
+    db.put(b"kept", b"1").unwrap();
+    db.sync().unwrap();
+    for n in 0..3u8 {
+        db.put(&[n], &[n; 200]).unwrap();
+    }
+    let image = sim.crash(sim.op_count(), Survival::Everything);
+    let stats = open(&image).unwrap().stats().unwrap();
+    let files = image.contents(DIR).into_iter().filter(|(name, _)| name.ends_with(".data"));
+    assert_eq!(stats.disk_bytes, files.map(|(_, bytes)| bytes.len() as u64).sum::<u64>());
+    assert_eq!(stats.dead_bytes, stats.disk_bytes - stats.live_bytes);
+}
+
+#[test]
+fn a_name_that_leaves_no_number_is_refused_and_nothing_is_touched() {
+    let sim = closed();
+    sim.write_file(DIR, "999999999999.data", b"");
+    let before = sim.contents(DIR);
+    let err = open(&sim).map(drop).unwrap_err().to_string();
+    assert!(err.contains("999999999999.data"), "{err}");
+    assert_eq!(sim.contents(DIR), before);
+}
+
+#[test]
+fn a_file_of_somebody_else_with_a_segments_name_is_left_alone() {
+    let sim = closed();
+    sim.write_file(DIR, "202611242200.data", b"my nightly dump\n");
+    sim.write_file(DIR, "202611242201.data", b"\x89bit\0\0\0\0\0\0");
+    drop(open(&sim).unwrap());
+    assert_eq!(sim.read_file(DIR, "202611242200.data").as_deref(), Some(&b"my nightly dump\n"[..]));
+    assert_eq!(sim.read_file(DIR, "202611242201.data"), None, "a torn first write of ours");
+}
+
+#[test]
+fn a_bad_header_of_a_sealed_segment_is_told() {
+    for blank in [false, true] {
+        let sim = closed();
+        let mut bytes = sim.read_file(DIR, "000000000001.data").unwrap();
+        if blank {
+            bytes[..72].fill(0)
+        } else {
+            bytes[3] ^= 1
+        }
+        sim.write_file(DIR, "000000000001.data", &bytes);
+        let db = open(&sim).unwrap();
+        let stats = db.stats().unwrap();
+        assert_eq!((stats.corrupt_records, stats.degraded), (1, None));
+        assert_eq!(get(&db, "\0\0\0\0").unwrap(), Some(vec![7; 800]));
+    }
+}
+
+#[test]
+fn a_version_that_cannot_be_is_damage_of_its_record_and_not_of_the_store() {
+    let (sim, db) = fresh();
+    let draft = Draft::new(b"forged", b"v", Flags::NONE, None);
+    db.put(b"k", b"1").unwrap();
+    db.close().unwrap();
+    let mut bytes = sim.read_file(DIR, "000000000001.data").unwrap();
+    let uid = u64::from_le_bytes(bytes[32..40].try_into().unwrap());
+    let header = draft.header(u64::MAX, uid, bytes.len() as u64);
+    bytes.extend_from_slice(&header[..draft.header_len()]);
+    bytes.extend_from_slice(b"forgedv\0");
+    sim.write_file(DIR, "000000000001.data", &bytes);
+    let db = open(&sim).unwrap();
+    assert_eq!(get(&db, "forged").unwrap(), None);
+    assert!(db.put(b"k", b"2").is_ok());
 }

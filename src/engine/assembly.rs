@@ -2,7 +2,8 @@
 //!
 //! Slots and ranks are handed out in manifest order, so that while loading the greater location is the newer.
 
-use super::recover::{Judgement, Listed, RECORDS_AT};
+use super::listed::{Listed, RECORDS_AT};
+use super::recover::Judgement;
 use super::segment_files::too_many_segments;
 use super::shared::{growing_map_len, may_map};
 use crate::error::Result;
@@ -36,7 +37,9 @@ impl<F: File> Assembly<F> {
         let readable = stated.min(file_len);
         let map_len = if grows { growing_map_len(self.max_segment_bytes) } else { readable };
         let mapped = self.mapped && may_map(slot);
-        let segment = Arc::new(Segment::new(id, file, readable, mapped.then_some(map_len)));
+        let mut segment = Segment::new(id, file, readable, mapped.then_some(map_len));
+        segment.surplus_bytes = file_len - readable;
+        let segment = Arc::new(segment);
         self.segments.push((segment.clone(), stated));
         Ok(segment)
     }

@@ -3,7 +3,7 @@
 //! After a failed sync the page cache may show bytes that the device does not hold, and a second sync says that
 //! all is well. So what recovery cannot prove durable is never left where it lies: it is written again.
 
-use super::recover::Listed;
+use super::listed::Listed;
 use crate::error::{Error, Result};
 use crate::format::manifest::Sealed;
 use crate::format::record::{Draft, Flags, RecordHeader};

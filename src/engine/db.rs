@@ -122,9 +122,9 @@ impl<E: Env> Inner<E> {
             active: writer.active().number,
             len: writer.active_len(),
             last_version: writer.last_version(),
-            keys: self.keydir.len(),
         });
         drop(writer);
+        last.keys = self.keydir.len();
         manifest_file::replace(&self.dir, &last).map_err(|failed| failed.into_error())
     }
 
@@ -145,7 +145,7 @@ impl<E: Env> Inner<E> {
             ..Stats::default()
         };
         for segment in view.segments() {
-            let (len, live) = (segment.readable_len(), segment.live_bytes());
+            let (len, live) = (segment.readable_len() + segment.surplus_bytes, segment.live_bytes());
             stats.segments += 1;
             stats.disk_bytes += len;
             stats.live_bytes += live;

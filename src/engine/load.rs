@@ -5,7 +5,7 @@
 //! first record found in it, and when all are done each must begin where the one before it ended: what lies
 //! between is damage. Every checksum is verified.
 
-use super::recover::RECORDS_AT;
+use super::listed::RECORDS_AT;
 use super::shared::{Degraded, FileOf, Inner};
 use crate::error::{Error, Result};
 use crate::format::manifest::Sealed;

@@ -49,6 +49,7 @@ impl<E: Env> Inner<E> {
         let _replacing = self.replacing.lock();
         let durable = self.commits.durable();
         let mut next = self.manifest.lock().clone();
+        next.keys = self.keydir.len();
         let (sealed, needs_spare) = {
             let writer = self.writer()?.lock();
             let synced = writer.retired.iter().take_while(|left| left.end <= durable);

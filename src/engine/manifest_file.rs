@@ -1,7 +1,7 @@
 //! Reads and atomically replaces the manifest.
 
 use crate::error::{Error, Result};
-use crate::format::manifest::{Manifest, ManifestError};
+use crate::format::manifest::{MAX_LEN, Manifest, ManifestError};
 use crate::format::names::{MANIFEST, MANIFEST_NEW};
 use crate::io::env::{Dir, File};
 use crate::segment::reader::read_full;
@@ -31,8 +31,11 @@ pub(crate) fn load<D: Dir>(dir: &D) -> Result<Option<Manifest>> {
         Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(err) => return Err(failed(err)),
     };
-    let len =
-        usize::try_from(file.len().map_err(failed)?).map_err(|_| Error::NoMemory { bytes: usize::MAX })?;
+    let len = file.len().map_err(failed)?;
+    if len > MAX_LEN {
+        return Err(Error::corrupt(MANIFEST, MAX_LEN, format!("it has {len} bytes, more than one can have")));
+    }
+    let len = usize::try_from(len).map_err(|_| Error::NoMemory { bytes: usize::MAX })?;
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(len).map_err(|_| Error::NoMemory { bytes: len })?;
     bytes.resize(len, 0);

@@ -7,6 +7,7 @@ mod commits;
 mod copy;
 mod db;
 mod health;
+mod listed;
 mod load;
 mod log_jobs;
 mod log_thread;
@@ -17,6 +18,7 @@ mod recover;
 mod segment_files;
 mod settle;
 mod shared;
+mod survey;
 mod write;
 mod writer;
 

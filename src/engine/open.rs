@@ -4,13 +4,14 @@
 
 use super::assembly::{Assembly, read_only};
 use super::db::Db;
+use super::listed::{Listed, open_listed};
 use super::load;
 use super::manifest_file;
-use super::recover::{self, Listed};
+use super::recover;
 use super::segment_files::random_id;
 use super::settle::Recovery;
 use super::shared::{FileOf, Inner, OwnLines, wants_mapping};
-use super::writer::{Writer, WriterStart, check_version};
+use super::writer::{Writer, WriterStart};
 use crate::error::{Error, Result};
 use crate::format::manifest::{Manifest, SegmentState};
 use crate::format::names;
@@ -46,7 +47,8 @@ impl<E: Env> Db<E> {
                 return Err(err);
             }
         };
-        let Prepared { manifest, segments, writer, keydir, mapped, discarded, copied } = prepared;
+        let Prepared { manifest, segments, writer, keydir, mapped, discarded, copied, bad_headers } =
+            prepared;
         let inner = Arc::new(Inner {
             secret: Secret::new(&manifest.hash_secret),
             view: ArcSwap::from_pointee(View::new(segments.iter().map(|(segment, _)| segment.clone()))),
@@ -68,10 +70,13 @@ impl<E: Env> Db<E> {
         });
         inner.counters.recovered_bytes_discarded.store(discarded, Ordering::Relaxed);
         inner.counters.recovered_records.store(copied, Ordering::Relaxed);
-        let loaded = load::load(&inner, &segments).and_then(|seen| inner.go_on_from(seen));
-        if let Err(err) = loaded {
-            let _ = inner.dir.unlock();
-            return Err(err);
+        inner.counters.corrupt_records.store(bad_headers, Ordering::Relaxed);
+        match load::load(&inner, &segments) {
+            Ok(seen) => inner.go_on_from(seen),
+            Err(err) => {
+                let _ = inner.dir.unlock();
+                return Err(err);
+            }
         }
         Db::start(inner)
     }
@@ -79,10 +84,12 @@ impl<E: Env> Db<E> {
 
 impl<E: Env> Inner<E> {
     /// Versions go on above everything that was ever seen, and the active segment's counts from what it holds.
-    fn go_on_from(&self, seen: load::Seen) -> Result<()> {
-        match self.writer() {
-            Ok(writer) => check_version(writer.lock().go_on_from(seen.highest_version, seen.youngest)),
-            Err(_) => Ok(()),
+    fn go_on_from(&self, seen: load::Seen) {
+        let mut manifest = self.manifest.lock();
+        manifest.last_version = manifest.last_version.max(seen.highest_version);
+        drop(manifest);
+        if let Ok(writer) = self.writer() {
+            writer.lock().go_on_from(seen.highest_version, seen.youngest);
         }
     }
 }
@@ -97,6 +104,7 @@ struct Prepared<F: File> {
     mapped: bool,
     discarded: u64,
     copied: u64,
+    bad_headers: u64,
 }
 
 fn prepare<E: Env>(env: &E, dir: &E::Dir, path: &str, options: &Options) -> Result<Prepared<FileOf<E>>> {
@@ -105,11 +113,15 @@ fn prepare<E: Env>(env: &E, dir: &E::Dir, path: &str, options: &Options) -> Resu
         Some(manifest) => confirmed(dir, manifest, options)?,
         None => first_manifest(env, dir, path, options, &names)?,
     };
-    let mut sealed = recover::open_listed(dir, &manifest, !options.read_only)?;
+    let mut sealed = open_listed(dir, &manifest, !options.read_only)?;
     let is_sealed = |listed: &Listed<_>| matches!(listed.entry.state, SegmentState::Sealed(_));
     let unsealed = sealed.split_off(sealed.iter().take_while(|listed| is_sealed(listed)).count());
-    let expected_keys = manifest.clean_close.map_or(0, |close| close.keys).min(most_keys(&sealed, &unsealed));
+    let expected_keys = manifest.keys.min(most_keys(&sealed, &unsealed));
     let judgement = recover::judge(&unsealed, manifest.clean_close)?;
+    let proven = unsealed.iter().zip(&judgement.verdicts).filter(|(_, verdict)| verdict.durable > 0);
+    let bad_headers =
+        sealed.iter().chain(proven.map(|(listed, _)| listed)).filter(|listed| !listed.has_header());
+    let bad_headers = bad_headers.count() as u64;
     let assembly = Assembly {
         mapped: wants_mapping(options.io, dir),
         max_segment_bytes: options.max_segment_bytes,
@@ -130,6 +142,7 @@ fn prepare<E: Env>(env: &E, dir: &E::Dir, path: &str, options: &Options) -> Resu
         writer,
         discarded,
         copied,
+        bad_headers,
     })
 }
 
@@ -142,9 +155,10 @@ fn confirmed<D: Dir>(dir: &D, manifest: Manifest, options: &Options) -> Result<M
     Ok(manifest)
 }
 
-/// How many keys there can be at the most, by the size of the files.
+/// How many keys there can be at the most, by the size of the segments.
 fn most_keys<F: File>(sealed: &[Listed<F>], unsealed: &[Listed<F>]) -> u64 {
-    let bytes = sealed.iter().chain(unsealed).map(|listed| listed.file_len);
+    let sealed = sealed.iter().map(|listed| listed.file_len.min(listed.entry.kept_len()));
+    let bytes = sealed.chain(unsealed.iter().map(|listed| listed.file_len));
     bytes.fold(0, u64::saturating_add) / RECORD_HEADER_LEN as u64
 }
 
@@ -177,6 +191,7 @@ fn first_manifest<E: Env>(
         next_number: 1,
         last_version: 0,
         highest_dropped_tombstone: 0,
+        keys: 0,
         clean_close: None,
         segments: Vec::new(),
     };

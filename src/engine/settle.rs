@@ -5,17 +5,19 @@
 
 use super::assembly::Assembly;
 use super::copy::Copier;
+use super::listed::{Listed, RECORDS_AT};
 use super::manifest_file::{self, ReplaceError};
-use super::recover::{self, Judgement, Listed, RECORDS_AT};
+use super::recover::Judgement;
 use super::segment_files::{create_segment, fresh_uid, random_id, take_number};
 use super::shared::FileOf;
-use super::writer::{WriterStart, check_version};
+use super::writer::WriterStart;
 use crate::error::{Error, Result};
 use crate::format::manifest::{Manifest, Sealed, SegmentEntry, SegmentState};
 use crate::format::marker::Watermark;
 use crate::format::names;
-use crate::format::segment_header::{HeaderState, SEGMENT_HEADER_LEN, SegmentHeader};
+use crate::format::segment_header::{HeaderState, MAGIC, SEGMENT_HEADER_LEN, SegmentHeader};
 use crate::io::env::{Dir, Env};
+use crate::keydir::location::MAX_SEGMENT_SLOTS;
 use crate::segment::reader::read_full;
 
 /// A directory that is being made ready.
@@ -108,7 +110,7 @@ impl<E: Env> Recovery<'_, E> {
                 // What else it holds is counted while it is loaded.
                 active = Some((listed, Sealed { len: durable, ..Sealed::default() }));
             } else if durable > RECORDS_AT {
-                let state = SegmentState::Sealed(recover::count(&listed, durable)?);
+                let state = SegmentState::Sealed(self.judgement.surveys[at].count(&listed, durable)?);
                 entries.push(SegmentEntry { state, ..listed.entry });
                 assembly.add_listed(listed, durable, false)?;
             } else if listed.file_len == 0 && self.judgement.resume.is_some() {
@@ -133,20 +135,18 @@ impl<E: Env> Recovery<'_, E> {
 
     /// What every writer's open changes in the manifest.
     fn advance(&mut self, names: &[String]) -> Result<()> {
-        let seen =
-            names.iter().filter_map(|name| names::parse_segment(name).or(names::parse_hint(name))).max();
+        let seen = highest_number(names)?;
         let next = &mut self.next;
         next.generation = next
             .generation
             .checked_add(1)
             .ok_or_else(|| Error::corrupt(names::MANIFEST, 0, "its generation is the last there can be"))?;
-        next.next_number = next.next_number.max(seen.map_or(1, |number| number + 1));
+        next.next_number = next.next_number.max(seen + 1);
         let closed = next.clean_close.take().map_or(0, |close| close.last_version);
         let stored = next.segments.iter().map(|entry| entry.highest_version()).max().unwrap_or(0);
         for floor in [next.highest_dropped_tombstone, closed, stored, self.judgement.highest_version] {
             next.last_version = next.last_version.max(floor);
         }
-        check_version(next.last_version)?;
         if self.judgement.discarded > 0 {
             next.history = random_id(self.env)?;
         }
@@ -227,9 +227,30 @@ impl<E: Env> Recovery<'_, E> {
         match SegmentHeader::decode(&head[..got]) {
             HeaderState::Valid(header) => header.database == self.next.database,
             HeaderState::Newer { .. } => false,
-            HeaderState::Blank | HeaderState::Damaged => true,
+            HeaderState::Blank => true,
+            HeaderState::Damaged => is_torn(&head),
         }
     }
+}
+
+/// The highest number in the names of segments and hints, 0 if there are none.
+fn highest_number(names: &[String]) -> Result<u64> {
+    let numbered = |name| names::parse_segment(name).or(names::parse_hint(name)).map(|number| (number, name));
+    match names.iter().filter_map(|name| numbered(name)).max() {
+        Some((number, name)) if number + u64::from(MAX_SEGMENT_SLOTS) >= names::NUMBER_END => {
+            let what = "its number leaves none for new segments; move the file away if it is not the store's";
+            Err(Error::corrupt(name, 0, what))
+        }
+        Some((number, _)) => Ok(number),
+        None => Ok(0),
+    }
+}
+
+/// Whether a file can begin so because the first write to a segment was torn: the magic, or a part of it and zeros.
+fn is_torn(head: &[u8]) -> bool {
+    let magic = &head[..MAGIC.len()];
+    let written = magic.iter().zip(MAGIC).take_while(|(byte, meant)| **byte == *meant).count();
+    written > 0 && magic[written..].iter().all(|&byte| byte == 0)
 }
 
 /// Uid and length of the last of `entries`, for the header of the segment that follows it.

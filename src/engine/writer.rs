@@ -7,8 +7,7 @@ use crate::error::{Error, Result};
 use crate::format::coding::Id128;
 use crate::format::manifest::Sealed;
 use crate::format::marker::{MARKER_LEN, Watermark};
-use crate::format::names;
-use crate::format::record::{Flags, MAX_KEY_LEN, RECORD_HEADER_MAX_LEN};
+use crate::format::record::{Flags, MAX_KEY_LEN, RECORD_HEADER_MAX_LEN, VERSION_END};
 use crate::format::segment_header::{SEGMENT_HEADER_LEN, SegmentHeader};
 use crate::io::env::File;
 use crate::keydir::location::MAX_RECORD_OFFSET;
@@ -20,23 +19,12 @@ use std::io::IoSlice;
 
 /// Records up to this size are assembled in one buffer; the value of a larger one is written from where it is.
 pub(crate) const ASSEMBLE_MAX_LEN: usize = 4096;
-/// One more than the largest version: a signed 64-bit clock of nanoseconds ends there, in the year 2262.
-pub(crate) const VERSION_END: u64 = 1 << 63;
 /// What may precede a record in one append.
 const PREFIX_MAX_LEN: usize = SEGMENT_HEADER_LEN + MARKER_LEN;
 /// The largest record that is assembled, padding included.
 const RECORD_MAX_LEN: usize = RECORD_HEADER_MAX_LEN + MAX_KEY_LEN + ASSEMBLE_MAX_LEN + 8;
 /// Segments moved on from but not yet sealed; the log thread keeps it near one.
 const RETIRED_CAPACITY: usize = 64;
-
-/// An error for a version that cannot be followed by another.
-pub(crate) fn check_version(last: u64) -> Result<()> {
-    if last < VERSION_END {
-        return Ok(());
-    }
-    let what = format!("version {last} is past the largest that can be, {}", VERSION_END - 1);
-    Err(Error::corrupt(names::MANIFEST, 0, what))
-}
 
 /// A segment that the writer has left.
 pub(crate) struct Retired<F: File> {
@@ -128,12 +116,10 @@ impl<F: File> Writer<F> {
         self.last_version
     }
 
-    /// Raises the floor of versions to `highest`, and takes over what the active segment was found to hold;
-    /// answers the last version.
-    pub(crate) fn go_on_from(&mut self, highest: u64, tally: Sealed) -> u64 {
+    /// Raises the floor of versions to `highest`, and takes over what the active segment was found to hold.
+    pub(crate) fn go_on_from(&mut self, highest: u64, tally: Sealed) {
         self.last_version = self.last_version.max(highest);
         self.tally = tally;
-        self.last_version
     }
 
     /// Whether the active segment is full and nothing stands ready to follow it.

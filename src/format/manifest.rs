@@ -6,12 +6,19 @@
 
 use super::coding::{Id128, crc32c};
 use super::names::NUMBER_END;
-use serde_json::{Map, Value};
-use std::collections::HashSet;
+use super::record::VERSION_END;
+use serde_json::value::RawValue;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
 
 /// The format this library writes, and the newest it reads.
 pub const FORMAT: u64 = 1;
+
+/// The longest manifest in bytes: 2^20 segments, as many as there can be, of 256 bytes.
+pub const MAX_LEN: u64 = 256 << 20;
+
+/// How much of an unexpected value a message shows.
+const QUOTED_CHARS: usize = 60;
 
 const CRC_LABEL: &str = "crc32c ";
 const CRC_LINE_LEN: usize = CRC_LABEL.len() + 8 + 1;
@@ -33,6 +40,8 @@ pub struct Manifest {
     pub last_version: u64,
     /// The highest version of a tombstone that a merge dropped.
     pub highest_dropped_tombstone: u64,
+    /// How many keys had a value when this was written: what the next open makes room for.
+    pub keys: u64,
     /// What a clean close left; gone as soon as a writer opens.
     pub clean_close: Option<CleanClose>,
     /// The live segments, oldest first; the unsealed ones are at the end.
@@ -48,8 +57,6 @@ pub struct CleanClose {
     pub len: u64,
     /// The version of the newest record.
     pub last_version: u64,
-    /// How many keys had a value: what the next open makes room for.
-    pub keys: u64,
 }
 
 /// One live segment.
@@ -109,20 +116,21 @@ impl Manifest {
             out,
             "{{\n  \"format\": {FORMAT},\n  \"features\": [],\n  \"database_id\": \"{}\",\n  \
              \"history_id\": \"{}\",\n  \"hash_secret\": \"{secret}\",\n  \"generation\": {},\n  \
-             \"next_number\": {},\n  \"last_version\": \"{}\",\n  \"highest_dropped_tombstone\": \"{}\",\n",
+             \"next_number\": {},\n  \"last_version\": \"{}\",\n  \"highest_dropped_tombstone\": \"{}\",\n  \
+             \"keys\": {},\n",
             self.database,
             self.history,
             self.generation,
             self.next_number,
             self.last_version,
             self.highest_dropped_tombstone,
+            self.keys,
         );
         if let Some(close) = &self.clean_close {
             let _ = writeln!(
                 out,
-                "  \"clean_close\": {{\"active\": {}, \"len\": {}, \"last_version\": \"{}\", \
-                 \"keys\": {}}},",
-                close.active, close.len, close.last_version, close.keys
+                "  \"clean_close\": {{\"active\": {}, \"len\": {}, \"last_version\": \"{}\"}},",
+                close.active, close.len, close.last_version
             );
         }
         out.push_str("  \"segments\": [");
@@ -139,30 +147,29 @@ impl Manifest {
     /// Reads a manifest file.
     pub fn decode(bytes: &[u8]) -> Result<Manifest, ManifestError> {
         let body = checked_body(bytes)?;
-        let value: Value = serde_json::from_slice(body).map_err(|err| damaged(format!("no JSON: {err}")))?;
-        let mut fields = Fields::of("manifest", value)?;
+        let text = std::str::from_utf8(body).map_err(|err| damaged(format!("no UTF-8: {err}")))?;
+        let mut fields = Fields::of("manifest", text)?;
         let format = fields.number("format")?;
         if format != FORMAT {
             return Err(ManifestError::Newer(format!(
                 "the store's format is {format}, this library reads format {FORMAT}"
             )));
         }
-        let features = fields.array("features")?;
-        if !features.is_empty() {
+        let features = fields.raw("features")?;
+        if serde_json::from_str::<[(); 0]>(features.get()).is_err() {
             return Err(ManifestError::Newer(format!(
                 "the store uses features {}, which this library does not know",
-                Value::Array(features)
+                quoted(features)
             )));
         }
         let clean_close = match fields.optional("clean_close") {
             None => None,
             Some(value) => {
-                let mut close = Fields::of("clean_close", value)?;
+                let mut close = Fields::of("clean_close", value.get())?;
                 let read = CleanClose {
                     active: close.number("active")?,
                     len: close.number("len")?,
-                    last_version: close.decimal("last_version")?,
-                    keys: close.number("keys")?,
+                    last_version: close.version("last_version")?,
                 };
                 close.finish()?;
                 Some(read)
@@ -174,13 +181,14 @@ impl Manifest {
             hash_secret: fields.id("hash_secret")?.0,
             generation: fields.number("generation")?,
             next_number: fields.number("next_number")?,
-            last_version: fields.decimal("last_version")?,
-            highest_dropped_tombstone: fields.decimal("highest_dropped_tombstone")?,
+            last_version: fields.version("last_version")?,
+            highest_dropped_tombstone: fields.version("highest_dropped_tombstone")?,
+            keys: fields.number("keys")?,
             clean_close,
             segments: fields
-                .array("segments")?
+                .entries("segments")?
                 .into_iter()
-                .map(SegmentEntry::decode)
+                .map(|entry| SegmentEntry::decode(entry.get()))
                 .collect::<Result<_, _>>()?,
         };
         fields.finish()?;
@@ -271,8 +279,8 @@ impl SegmentEntry {
         };
     }
 
-    fn decode(value: Value) -> Result<Self, ManifestError> {
-        let mut fields = Fields::of("a segment", value)?;
+    fn decode(text: &str) -> Result<Self, ManifestError> {
+        let mut fields = Fields::of("a segment", text)?;
         let entry = SegmentEntry {
             number: fields.number("number")?,
             uid: fields.hex("uid")?,
@@ -280,7 +288,7 @@ impl SegmentEntry {
             state: match fields.text("state")?.as_str() {
                 "sealed" => SegmentState::Sealed(Sealed {
                     len: fields.number("len")?,
-                    highest_version: fields.decimal("highest_version")?,
+                    highest_version: fields.version("highest_version")?,
                     records: fields.number("records")?,
                     tombstones: fields.number("tombstones")?,
                 }),
@@ -315,31 +323,35 @@ fn checked_body(bytes: &[u8]) -> Result<&[u8], ManifestError> {
     Ok(body)
 }
 
-/// The members of an object, taken out one by one; what is left over comes from a newer library.
-struct Fields {
+/// The members of an object, taken out one by one; what is left over comes from a newer library. They are kept as
+/// text until it is known what they are to be: no text makes this allocate many times its own length.
+struct Fields<'t> {
     of: &'static str,
-    members: Map<String, Value>,
+    members: BTreeMap<String, &'t RawValue>,
 }
 
-impl Fields {
-    fn of(of: &'static str, value: Value) -> Result<Self, ManifestError> {
-        match value {
-            Value::Object(members) => Ok(Fields { of, members }),
-            _ => Err(damaged(format!("{of} is not an object"))),
-        }
+impl<'t> Fields<'t> {
+    fn of(of: &'static str, text: &'t str) -> Result<Self, ManifestError> {
+        let members =
+            serde_json::from_str(text).map_err(|err| damaged(format!("{of} is not an object: {err}")))?;
+        Ok(Fields { of, members })
     }
 
-    fn optional(&mut self, name: &str) -> Option<Value> {
+    fn optional(&mut self, name: &str) -> Option<&'t RawValue> {
         self.members.remove(name)
     }
 
-    fn take<T>(&mut self, name: &str, read: impl FnOnce(&Value) -> Option<T>) -> Result<T, ManifestError> {
-        let value = self.optional(name).ok_or_else(|| damaged(format!("{} lacks {name:?}", self.of)))?;
-        read(&value).ok_or_else(|| damaged(format!("{name:?} of {} is {value}", self.of)))
+    fn raw(&mut self, name: &str) -> Result<&'t RawValue, ManifestError> {
+        self.optional(name).ok_or_else(|| damaged(format!("{} lacks {name:?}", self.of)))
+    }
+
+    fn take<T>(&mut self, name: &str, read: impl FnOnce(&'t str) -> Option<T>) -> Result<T, ManifestError> {
+        let raw = self.raw(name)?;
+        read(raw.get()).ok_or_else(|| damaged(format!("{name:?} of {} is {}", self.of, quoted(raw))))
     }
 
     fn number(&mut self, name: &str) -> Result<u64, ManifestError> {
-        self.take(name, Value::as_u64)
+        self.take(name, |text| serde_json::from_str(text).ok())
     }
 
     fn optional_number(&mut self, name: &str) -> Result<Option<u64>, ManifestError> {
@@ -347,28 +359,29 @@ impl Fields {
     }
 
     fn text(&mut self, name: &str) -> Result<String, ManifestError> {
-        self.take(name, |value| value.as_str().map(str::to_string))
+        self.take(name, string)
     }
 
-    fn decimal(&mut self, name: &str) -> Result<u64, ManifestError> {
-        self.take(name, |value| {
-            value.as_str().filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()
+    fn version(&mut self, name: &str) -> Result<u64, ManifestError> {
+        self.take(name, |text| {
+            let digits = string(text).filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))?;
+            digits.parse().ok().filter(|&version| version < VERSION_END)
         })
     }
 
     fn hex(&mut self, name: &str) -> Result<u64, ManifestError> {
-        self.take(name, |value| {
-            let strict = |text: &&str| text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit());
-            value.as_str().filter(strict).and_then(|text| u64::from_str_radix(text, 16).ok())
+        self.take(name, |text| {
+            let strict = |text: &String| text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit());
+            string(text).filter(strict).and_then(|text| u64::from_str_radix(&text, 16).ok())
         })
     }
 
     fn id(&mut self, name: &str) -> Result<Id128, ManifestError> {
-        self.take(name, |value| value.as_str().and_then(Id128::parse))
+        self.take(name, |text| Id128::parse(&string(text)?))
     }
 
-    fn array(&mut self, name: &str) -> Result<Vec<Value>, ManifestError> {
-        self.take(name, |value| value.as_array().cloned())
+    fn entries(&mut self, name: &str) -> Result<Vec<&'t RawValue>, ManifestError> {
+        self.take(name, |text| serde_json::from_str(text).ok())
     }
 
     fn finish(self) -> Result<(), ManifestError> {
@@ -379,12 +392,21 @@ impl Fields {
     }
 }
 
+fn string(text: &str) -> Option<String> {
+    serde_json::from_str(text).ok()
+}
+
+/// What was found, cut where it would make a message too long.
+fn quoted(found: &RawValue) -> String {
+    found.get().chars().take(QUOTED_CHARS).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn sample() -> Manifest {
-        let sealed = Sealed { len: 4096, highest_version: u64::MAX, records: 12, tombstones: 1 };
+        let sealed = Sealed { len: 4096, highest_version: VERSION_END - 1, records: 12, tombstones: 1 };
         Manifest {
             database: Id128([1; 16]),
             history: Id128([2; 16]),
@@ -393,7 +415,8 @@ mod tests {
             next_number: 9,
             last_version: 1 << 60,
             highest_dropped_tombstone: 5,
-            clean_close: Some(CleanClose { active: 8, len: 640, last_version: 1 << 60, keys: 11 }),
+            keys: 11,
+            clean_close: Some(CleanClose { active: 8, len: 640, last_version: 1 << 60 }),
             segments: vec![
                 SegmentEntry { number: 7, uid: u64::MAX, run: Some(3), state: SegmentState::Sealed(sealed) },
                 SegmentEntry { number: 8, uid: 2, run: None, state: SegmentState::Unsealed { durable: 72 } },
@@ -459,6 +482,8 @@ mod tests {
             ("\"active\": 8", "\"active\": 7"),
             ("\"next_number\": 9", "\"next_number\": 9000000000000"),
             ("\"last_version\": \"", "\"last_version\": \"+"),
+            ("\"highest_version\": \"", "\"highest_version\": \"1"),
+            ("\"keys\": 11", "\"keys\": [11]"),
             ("\"history_id\"", "\"history\""),
         ] {
             assert!(body.contains(old), "{old}");

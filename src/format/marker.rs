@@ -4,7 +4,7 @@
 //! acknowledged by the device, so a bad record there is corruption and never a torn tail.
 
 use super::coding::{set_u64, u64_at};
-use super::record::{Draft, Flags, RECORD_HEADER_LEN, RecordHeader};
+use super::record::{Draft, Flags, RECORD_HEADER_LEN};
 
 /// The kind byte of a marker among internal records.
 pub const KIND: u8 = 1;
@@ -38,11 +38,6 @@ impl Watermark {
         out
     }
 
-    /// Whether a header can be that of a marker, before any checksum is looked at.
-    pub fn may_be(header: &RecordHeader) -> bool {
-        header.flags == Flags::INTERNAL && header.key_len == 0 && header.value_len as usize == VALUE_LEN
-    }
-
     /// Reads the value of an internal record; `None` when it is of another kind.
     pub fn decode(value: &[u8]) -> Option<Self> {
         (value.len() == VALUE_LEN && value[0] == KIND)
@@ -52,6 +47,7 @@ impl Watermark {
 
 #[cfg(test)]
 mod tests {
+    use super::super::record::RecordHeader;
     use super::*;
 
     #[test]
@@ -59,7 +55,7 @@ mod tests {
         let watermark = Watermark { uid: 3, offset: 640 };
         let bytes = watermark.encode(9, 4, 72);
         let header = RecordHeader::decode(&bytes).expect("a header");
-        assert!(Watermark::may_be(&header) && header.verify(&bytes, &[], 4, 72));
+        assert!(header.flags.has(Flags::INTERNAL) && header.verify(&bytes, &[], 4, 72));
         assert_eq!(header.record_len(), MARKER_LEN as u64);
         assert_eq!(Watermark::decode(&bytes[header.value_at()..]), Some(watermark));
     }

@@ -24,6 +24,9 @@ pub const MAX_KEY_LEN: usize = 64 << 10;
 /// The longest stored value in bytes.
 pub const MAX_VALUE_LEN: u64 = u32::MAX as u64;
 
+/// One more than the largest version: a signed 64-bit clock of nanoseconds ends there, in the year 2262.
+pub const VERSION_END: u64 = 1 << 63;
+
 const KEY_LEN_BITS: u32 = 20;
 
 /// Facts about a record. A type is a flag, never a magic value.
@@ -93,7 +96,8 @@ impl RecordHeader {
         let word = u32_at(bytes, AT_KEY_LEN_AND_FLAGS);
         let key_len = word & ((1 << KEY_LEN_BITS) - 1);
         let flags = Flags(u16::try_from(word >> KEY_LEN_BITS).ok()?);
-        if key_len as usize > MAX_KEY_LEN || flags.0 & !Flags::KNOWN != 0 {
+        let version = u64_at(bytes, AT_VERSION);
+        if key_len as usize > MAX_KEY_LEN || flags.0 & !Flags::KNOWN != 0 || version >= VERSION_END {
             return None;
         }
         let deadline = match flags.has(Flags::EXPIRES) {
@@ -107,7 +111,7 @@ impl RecordHeader {
             flags,
             key_len,
             value_len: u32_at(bytes, AT_VALUE_LEN),
-            version: u64_at(bytes, AT_VERSION),
+            version,
             deadline,
         })
     }

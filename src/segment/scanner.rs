@@ -127,37 +127,19 @@ impl<'f, F: File> Scanner<'f, F> {
     /// Moves to the first record at `from` or behind it, but before `until`, and answers where it begins. Nothing
     /// but a record of this very place can be taken for one, so this works from anywhere in the segment.
     pub fn seek(&mut self, from: u64, until: u64) -> Result<Option<u64>> {
-        self.search(from, until, |_| true)
+        self.search(from, until)
     }
 
     /// Moves past damage to the next record that begins before `until`, and answers where it begins.
     pub fn resync(&mut self, until: u64) -> Result<Option<u64>> {
-        self.search(self.at + RECORD_ALIGN, until, |_| true)
+        self.search(self.at + RECORD_ALIGN, until)
     }
 
-    /// Finds the watermark markers from here on, whatever lies between them.
-    pub fn later_watermarks(&mut self) -> Result<Vec<Watermark>> {
-        let mut found = Vec::new();
-        while self.search(self.at, self.end, Watermark::may_be)?.is_some() {
-            if let Step::Record(Scanned { watermark: Some(watermark), .. }) = self.step()? {
-                found.push(watermark);
-            }
-        }
-        Ok(found)
-    }
-
-    fn search(
-        &mut self,
-        from: u64,
-        until: u64,
-        wanted: impl Fn(&RecordHeader) -> bool,
-    ) -> Result<Option<u64>> {
+    fn search(&mut self, from: u64, until: u64) -> Result<Option<u64>> {
         let until = until.min(self.end);
         self.at = from.min(until);
         while self.at < until {
-            let likely = RecordHeader::decode(self.window(self.at, RECORD_HEADER_MAX_LEN)?)
-                .is_some_and(|header| wanted(&header));
-            if likely && self.verified_header(self.at)?.is_some() {
+            if self.verified_header(self.at)?.is_some() {
                 return Ok(Some(self.at));
             }
             self.at = (self.at + RECORD_ALIGN).min(until);

@@ -34,6 +34,8 @@ pub struct Segment<F: File> {
     pub name: String,
     pub(crate) file: F,
     pub(crate) map: Option<F::Map>,
+    /// Bytes that the file holds past the segment's end: what recovery left of a log's unproven end.
+    pub(crate) surplus_bytes: u64,
     tallies: Tallies,
 }
 
@@ -72,6 +74,7 @@ impl<F: File> Segment<F> {
             name,
             file,
             map,
+            surplus_bytes: 0,
             tallies: Tallies { readable_len: AtomicU64::new(readable_len), live_bytes: AtomicU64::new(0) },
         }
     }

@@ -127,7 +127,7 @@ fn a_segment_header() {
 
 #[test]
 fn a_manifest() {
-    let sealed = Sealed { len: 4096, highest_version: u64::MAX, records: 12, tombstones: 1 };
+    let sealed = Sealed { len: 4096, highest_version: (1 << 63) - 1, records: 12, tombstones: 1 };
     let mut manifest = Manifest {
         database: Id128([0x1a; 16]),
         history: Id128([0x2b; 16]),
@@ -136,7 +136,8 @@ fn a_manifest() {
         next_number: 10,
         last_version: 1 << 60,
         highest_dropped_tombstone: 5,
-        clean_close: Some(CleanClose { active: 8, len: 640, last_version: 1 << 60, keys: 11 }),
+        keys: 11,
+        clean_close: Some(CleanClose { active: 8, len: 640, last_version: 1 << 60 }),
         segments: vec![
             SegmentEntry { number: 6, uid: u64::MAX, run: Some(3), state: SegmentState::Sealed(sealed) },
             SegmentEntry { number: 7, uid: 1, run: None, state: SegmentState::Sealed(sealed) },
@@ -156,15 +157,16 @@ fn a_manifest() {
   "next_number": 10,
   "last_version": "1152921504606846976",
   "highest_dropped_tombstone": "5",
-  "clean_close": {"active": 8, "len": 640, "last_version": "1152921504606846976", "keys": 11},
+  "keys": 11,
+  "clean_close": {"active": 8, "len": 640, "last_version": "1152921504606846976"},
   "segments": [
-    {"number": 6, "uid": "ffffffffffffffff", "run": 3, "state": "sealed", "len": 4096, "highest_version": "18446744073709551615", "records": 12, "tombstones": 1},
-    {"number": 7, "uid": "0000000000000001", "state": "sealed", "len": 4096, "highest_version": "18446744073709551615", "records": 12, "tombstones": 1},
+    {"number": 6, "uid": "ffffffffffffffff", "run": 3, "state": "sealed", "len": 4096, "highest_version": "9223372036854775807", "records": 12, "tombstones": 1},
+    {"number": 7, "uid": "0000000000000001", "state": "sealed", "len": 4096, "highest_version": "9223372036854775807", "records": 12, "tombstones": 1},
     {"number": 8, "uid": "0000000000000002", "state": "unsealed", "durable": 72},
     {"number": 9, "uid": "0000000000000003", "state": "unsealed", "durable": 0}
   ]
 }
-crc32c 498c693a
+crc32c 6a1de762
 "#
     );
     manifest.clean_close = None;
@@ -181,9 +183,10 @@ crc32c 498c693a
   "next_number": 10,
   "last_version": "1152921504606846976",
   "highest_dropped_tombstone": "5",
+  "keys": 11,
   "segments": []
 }
-crc32c 49424510
+crc32c 136e74a9
 "#
     );
 }

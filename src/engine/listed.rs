@@ -1,0 +1,74 @@
+//! The segment files that a manifest lists, opened, their headers judged.
+
+use crate::error::{Error, Result};
+use crate::format::coding::Id128;
+use crate::format::manifest::{Manifest, SegmentEntry, SegmentState};
+use crate::format::names;
+use crate::format::segment_header::{HeaderState, SEGMENT_HEADER_LEN, SegmentHeader};
+use crate::io::env::{Dir, File};
+use crate::segment::reader::read_full;
+use crate::segment::scanner::Scanner;
+
+/// The first record's offset.
+pub(super) const RECORDS_AT: u64 = SEGMENT_HEADER_LEN as u64;
+
+/// A segment file that the manifest lists.
+pub(super) struct Listed<F> {
+    pub(super) entry: SegmentEntry,
+    pub(super) name: String,
+    pub(super) file: F,
+    pub(super) file_len: u64,
+    pub(super) header: HeaderState,
+}
+
+impl<F: File> Listed<F> {
+    /// Whether the header is what it was when the segment was first written to.
+    pub(super) fn has_header(&self) -> bool {
+        matches!(self.header, HeaderState::Valid(_))
+    }
+
+    /// A scan of `start..end`; `start` is a record boundary.
+    pub(super) fn scanner(&self, start: u64, end: u64) -> Scanner<'_, F> {
+        Scanner::new(&self.file, &self.name, self.entry.uid, start, end)
+    }
+}
+
+/// Opens the files that a manifest lists. A missing file is corruption: a segment is listed only once its name
+/// is durable.
+pub(super) fn open_listed<D: Dir>(dir: &D, manifest: &Manifest, write: bool) -> Result<Vec<Listed<D::File>>> {
+    let mut listed = Vec::with_capacity(manifest.segments.len());
+    for &entry in &manifest.segments {
+        let name = names::segment(entry.number);
+        let unsealed = matches!(entry.state, SegmentState::Unsealed { .. });
+        let file = dir.open(&name, write && unsealed).map_err(|err| match err.kind() {
+            std::io::ErrorKind::NotFound => {
+                Error::corrupt(&name, 0, "the manifest lists this segment, but there is no such file")
+            }
+            _ => Error::io("open", &name, err),
+        })?;
+        let read = |err| Error::io("read", &name, err);
+        let file_len = file.len().map_err(read)?;
+        let mut head = [0; SEGMENT_HEADER_LEN];
+        let got = read_full(&file, &mut head, 0).map_err(read)?;
+        let header = judge_header(&head[..got], &entry, manifest.database, &name)?;
+        listed.push(Listed { entry, name, file, file_len, header });
+    }
+    Ok(listed)
+}
+
+fn judge_header(head: &[u8], entry: &SegmentEntry, database: Id128, name: &str) -> Result<HeaderState> {
+    match SegmentHeader::decode(head) {
+        HeaderState::Newer { format, features } => Err(Error::Format {
+            file: name.to_string(),
+            what: format!(
+                "the segment is of format {format} with features {features:#x}; this library reads format 1"
+            ),
+        }),
+        HeaderState::Valid(header)
+            if header.uid != entry.uid || header.number != entry.number || header.database != database =>
+        {
+            Ok(HeaderState::Damaged)
+        }
+        state => Ok(state),
+    }
+}

@@ -1,0 +1,140 @@
+//! One pass over an unsealed segment, for all that recovery asks of it.
+//!
+//! Everything recovery needs to know of the end of the log is noted while each byte is read once: how far the log is
+//! whole, the markers and versions in it, those behind damage included, and how many records lie below which offset.
+
+use super::listed::{Listed, RECORDS_AT};
+use crate::error::Result;
+use crate::format::manifest::Sealed;
+use crate::format::marker::Watermark;
+use crate::format::record::Flags;
+use crate::io::env::File;
+use crate::segment::scanner::{Scanned, Step};
+
+/// How far apart the offsets are below which the records were counted.
+const COUNTED_EVERY_BYTES: u64 = 1 << 20;
+
+/// What a pass found.
+#[derive(Debug, Default)]
+pub(super) struct Survey {
+    /// The last batch boundary before anything that is not whole.
+    pub(super) good: u64,
+    /// The highest version in any record, also behind damage.
+    pub(super) highest_version: u64,
+    /// For each segment that markers name, the last position that one states.
+    pub(super) watermarks: Vec<Watermark>,
+    /// What lies below some offsets, at or before `good` and ascending.
+    counted: Vec<Sealed>,
+}
+
+/// The last batch boundary of a log that is followed record by record.
+struct Boundary {
+    good: u64,
+    /// The version of the batch that is not complete yet.
+    batch: Option<u64>,
+}
+
+impl Boundary {
+    /// Passes a record, and answers whether it continues the log.
+    fn pass(&mut self, record: &Scanned<'_>) -> bool {
+        let version = record.header.version;
+        if !record.value_ok || self.batch.is_some_and(|batch| batch != version) {
+            return false;
+        }
+        if record.header.flags.has(Flags::BATCH_CONTINUES) {
+            self.batch = Some(version);
+        } else {
+            self.batch = None;
+            self.good = record.offset + record.header.record_len();
+        }
+        true
+    }
+}
+
+impl Survey {
+    /// Reads all of `listed`.
+    pub(super) fn of<F: File>(listed: &Listed<F>) -> Result<Self> {
+        let mut survey = Survey::default();
+        let mut boundary = Boundary { good: RECORDS_AT, batch: None };
+        let mut whole = true;
+        let mut below = Sealed { len: RECORDS_AT, ..Sealed::default() };
+        let mut scanner = listed.scanner(RECORDS_AT, listed.file_len);
+        loop {
+            match scanner.step()? {
+                Step::Record(record) => {
+                    survey.note(&record);
+                    whole = whole && boundary.pass(&record);
+                    if whole {
+                        count(&mut below, &record);
+                        survey.keep(&below, &boundary);
+                    }
+                }
+                Step::Bad { .. } => {
+                    whole = false;
+                    scanner.resync(listed.file_len)?;
+                }
+                Step::End => break,
+            }
+        }
+        survey.good = boundary.good;
+        Ok(survey)
+    }
+
+    fn note(&mut self, record: &Scanned<'_>) {
+        self.highest_version = self.highest_version.max(record.header.version);
+        let Some(stated) = record.watermark else { return };
+        match self.watermarks.iter_mut().find(|known| known.uid == stated.uid) {
+            Some(known) => known.offset = known.offset.max(stated.offset),
+            None => self.watermarks.push(stated),
+        }
+    }
+
+    fn keep(&mut self, below: &Sealed, boundary: &Boundary) {
+        let last = self.counted.last().map_or(RECORDS_AT, |last| last.len);
+        if boundary.batch.is_none() && below.len >= last + COUNTED_EVERY_BYTES {
+            self.counted.push(*below);
+        }
+    }
+
+    /// The last batch boundary before anything that is not whole, in the log followed from `start` on.
+    pub(super) fn good_from<F: File>(&self, listed: &Listed<F>, start: u64) -> Result<u64> {
+        if (RECORDS_AT..=self.good).contains(&start) {
+            return Ok(self.good);
+        }
+        let mut boundary = Boundary { good: start, batch: None };
+        let mut scanner = listed.scanner(start, listed.file_len);
+        while let Step::Record(record) = scanner.step()? {
+            if !boundary.pass(&record) {
+                break;
+            }
+        }
+        Ok(boundary.good)
+    }
+
+    /// What the manifest is to say of the first `len` bytes of the segment.
+    pub(super) fn count<F: File>(&self, listed: &Listed<F>, len: u64) -> Result<Sealed> {
+        let nearest = self.counted.iter().rfind(|counted| counted.len <= len);
+        let mut sealed = nearest.copied().unwrap_or(Sealed { len: RECORDS_AT, ..Sealed::default() });
+        let end = len.min(listed.file_len);
+        let mut scanner = listed.scanner(sealed.len, end);
+        loop {
+            match scanner.step()? {
+                Step::Record(record) => count(&mut sealed, &record),
+                Step::Bad { .. } => {
+                    scanner.resync(end)?;
+                }
+                Step::End => return Ok(Sealed { len, ..sealed }),
+            }
+        }
+    }
+}
+
+/// Adds a record to what lies below an offset.
+fn count(below: &mut Sealed, record: &Scanned<'_>) {
+    below.len = record.offset + record.header.record_len();
+    if !record.header.flags.has(Flags::INTERNAL) {
+        below.records += 1;
+        below.tombstones += u64::from(record.header.flags.has(Flags::TOMBSTONE));
+        below.highest_version = below.highest_version.max(record.header.version);
+    }
+}
