@@ -1,11 +1,13 @@
 //! How long an open takes: after a clean close, and after a kill.
 //!
 //! Beside each figure stands a plain read of the same segments on both cores in the same round, which is the least
-//! that an open can take that verifies every byte. A directory copied while the store is open and idle is what a
+//! that an open can take that verifies every byte. The last pair has the files out of the page cache, as after a
+//! restart of the machine: both then wait for the device. A directory copied while the store is open and idle is what a
 //! kill leaves. `cargo bench --bench open -- KEYS [KEY_LEN]`; `BITCASK_BENCH_DIR` names where the stores go.
 
 #![allow(missing_docs, reason = "a program, not an interface")]
 #![expect(clippy::cast_possible_truncation, reason = "lengths of keys")]
+#![expect(unsafe_code, reason = "posix_fadvise has no safe wrapper")]
 
 mod common;
 
@@ -13,6 +15,7 @@ use bitcask::engine::Store;
 use bitcask::io::disk::Disk;
 use bitcask::options::Options;
 use common::{Scratch, VALUE_LEN, fill, key, median, number, plain_read, value};
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::Instant;
 
@@ -22,9 +25,20 @@ fn open(dir: &Path) -> Store {
     Store::open(Disk, dir, &Options::default()).expect("the scratch store opens")
 }
 
-/// Seconds that an open took, and that a plain read of the same bytes took just before.
-fn timed_open(dir: &Path, keys: u64) -> (f64, f64) {
+/// Asks the system to forget what it has cached of the files.
+fn forget(dir: &Path) {
+    for entry in std::fs::read_dir(dir).expect("a listing") {
+        let file = std::fs::File::open(entry.expect("an entry").path()).expect("a file");
+        // SAFETY: no pointers are passed, and the descriptor is open.
+        unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
+    }
+}
+
+/// Seconds that an open took, and that a plain read of the same bytes took just before. `ready` is called before each.
+fn timed_open(dir: &Path, keys: u64, ready: impl Fn(&Path)) -> (f64, f64) {
+    ready(dir);
     let plain = plain_read(dir);
+    ready(dir);
     let begin = Instant::now();
     let db = open(dir);
     let took = begin.elapsed().as_secs_f64();
@@ -61,9 +75,10 @@ fn main() {
     println!("{keys} keys of {key_len} bytes, values of {VALUE_LEN} bytes, each put once");
     let after_kill = || {
         copy(&live, &killed);
-        timed_open(&killed, keys)
+        timed_open(&killed, keys, |_| ())
     };
     report("after a kill", (0..ROUNDS).map(|_| after_kill()).collect());
     db.close().expect("a clean close");
-    report("after a clean close", (0..ROUNDS).map(|_| timed_open(&live, keys)).collect());
+    report("after a clean close", (0..ROUNDS).map(|_| timed_open(&live, keys, |_| ())).collect());
+    report("from the device", (0..ROUNDS).map(|_| timed_open(&live, keys, forget)).collect());
 }
