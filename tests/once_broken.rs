@@ -1,6 +1,7 @@
 //! Faults that this engine once had, found by a reader told to break it: each stays mended.
 
 use bitcask::engine::Db;
+use bitcask::format::manifest::{Manifest, SegmentState};
 use bitcask::format::record::{Draft, Flags};
 use bitcask::io::sim::{Sim, Survival};
 use bitcask::options::{Options, SyncMode};
@@ -127,9 +128,8 @@ fn a_power_cut_that_takes_a_whole_segment_does_not_leave_history_and_uid() {
     assert!(h != db2.stats().unwrap().history_id || !same);
 }
 
-fn edit(sim: &Sim, change: impl FnOnce(&mut bitcask::format::manifest::Manifest)) {
-    let mut m =
-        bitcask::format::manifest::Manifest::decode(&sim.read_file(DIR, "manifest.json").unwrap()).unwrap();
+fn edit(sim: &Sim, change: impl FnOnce(&mut Manifest)) {
+    let mut m = Manifest::decode(&sim.read_file(DIR, "manifest.json").unwrap()).unwrap();
     change(&mut m);
     sim.write_file(DIR, "manifest.json", &m.encode());
 }
@@ -428,4 +428,23 @@ fn a_version_that_cannot_be_is_damage_of_its_record_and_not_of_the_store() {
     let db = open(&sim).unwrap();
     assert_eq!(get(&db, "forged").unwrap(), None);
     assert!(db.put(b"k", b"2").is_ok());
+}
+
+#[test]
+fn a_segment_that_recovery_seals_is_stated_with_the_counts_of_what_it_keeps() {
+    let sim = Sim::new(1);
+    sim.make_dirs(DIR);
+    let options = Options { max_segment_bytes: 16 << 20, ..Options::default() };
+    let db = Db::open(sim.clone(), Path::new(DIR), &options).unwrap();
+    let value = vec![7; 100_000];
+    (0..30u8).for_each(|n| drop(db.put(&[n], &value).unwrap()));
+    db.delete(&[0]).unwrap();
+    db.sync().unwrap();
+    (30..60u8).for_each(|n| drop(db.put(&[n], &value).unwrap()));
+    let image = sim.crash(sim.op_count(), Survival::Everything);
+    let db = Db::open(image.clone(), Path::new(DIR), &options).unwrap();
+    assert_eq!((db.count().unwrap(), db.stats().unwrap().recovered_records), (59, 30));
+    let manifest = Manifest::decode(&image.read_file(DIR, "manifest.json").unwrap()).unwrap();
+    let SegmentState::Sealed(sealed) = manifest.segments[0].state else { panic!("recovery seals") };
+    assert_eq!((sealed.records, sealed.tombstones), (31, 1));
 }
