@@ -191,8 +191,8 @@
  *   the index        about 28 to 32 bytes of memory a key past some 100,000 keys,
  *                    plus up to 2 MiB, whatever the keys' length
  *
- * Over a limit is E_TOO_LARGE. Memory for results that cannot be had is
- * E_NO_MEMORY.
+ * Over a limit is E_TOO_LARGE. Memory that cannot be had for a result, a batch, a
+ * patch or the index is E_NO_MEMORY.
  *
  *
  * JSON
@@ -611,8 +611,8 @@ bitcask_status bitcask_batch_new(bitcask_batch_t **out, bitcask_error *err);
  * @param key        `key_len` bytes, at most 65536, copied; may be NULL if `key_len` is 0
  * @param value      `value_len` bytes, copied; may be NULL if `value_len` is 0
  * @param err        receives the reason of a failure; may be NULL
- * @return BITCASK_OK, or: E_INVALID, E_TOO_LARGE (the key, the value, or the batch as a whole: 256 MiB); on
- *         an error the batch is as it was
+ * @return BITCASK_OK, or: E_INVALID, E_TOO_LARGE (the key, the value, or the batch as a whole: 256 MiB),
+ *         E_NO_MEMORY; on an error the batch is as it was
  *
  * Threads: one at a time a batch. Does not block. Since 1.0.0.
  */

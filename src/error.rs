@@ -99,6 +99,11 @@ impl Error {
         }
     }
 
+    /// There is no memory for `count` items of a kind.
+    pub(crate) fn no_memory<T>(count: usize) -> Self {
+        Error::NoMemory { bytes: count.saturating_mul(size_of::<T>()) }
+    }
+
     /// Damage at `offset` of `file`.
     pub fn corrupt(file: impl Into<String>, offset: u64, what: impl Into<String>) -> Self {
         Error::Corrupt { file: file.into(), offset, what: what.into() }

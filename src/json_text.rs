@@ -193,12 +193,18 @@ pub(crate) struct Name<'d> {
 impl<'d> Name<'d> {
     /// The name without its escapes, as WTF-8: UTF-8 in which a lone surrogate escape is the three bytes it would
     /// have as a character. Two names are the same when these bytes are.
-    pub(crate) fn decoded(&self) -> Cow<'d, [u8]> {
+    ///
+    /// # Errors
+    ///
+    /// [`NoMemory`](Error::NoMemory), for a name with escapes.
+    pub(crate) fn decoded(&self) -> Result<Cow<'d, [u8]>> {
         let mut rest = &self.text[1..self.text.len() - 1];
         if !rest.contains('\\') {
-            return Cow::Borrowed(rest.as_bytes());
+            return Ok(Cow::Borrowed(rest.as_bytes()));
         }
-        let mut out = Vec::with_capacity(rest.len());
+        // No escape is shorter than what it stands for.
+        let mut out = Vec::new();
+        out.try_reserve_exact(rest.len()).map_err(|_| Error::no_memory::<u8>(rest.len()))?;
         while let Some(escape) = rest.find('\\') {
             out.extend_from_slice(&rest.as_bytes()[..escape]);
             let kind = rest.as_bytes()[escape + 1];
@@ -214,7 +220,7 @@ impl<'d> Name<'d> {
             }
         }
         out.extend_from_slice(rest.as_bytes());
-        Cow::Owned(out)
+        Ok(Cow::Owned(out))
     }
 }
 

@@ -158,7 +158,7 @@ fn a_document_over_the_value_limit_is_too_large() {
 }
 
 fn decoded(text: &str) -> Vec<u8> {
-    Name { start: 0, text }.decoded().into_owned()
+    Name { start: 0, text }.decoded().unwrap().into_owned()
 }
 
 #[test]

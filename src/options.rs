@@ -133,7 +133,8 @@ impl Options {
         walker.open();
         while let Some(name) = walker.next_member() {
             let given = Given { key: name.text, text: value_text(&mut walker) };
-            let named = READERS.iter().position(|(key, _)| key.as_bytes() == &*name.decoded());
+            let decoded = name.decoded()?;
+            let named = READERS.iter().position(|(key, _)| key.as_bytes() == &*decoded);
             let index = named.ok_or_else(|| unknown(name.text))?;
             if std::mem::replace(&mut seen[index], true) {
                 return Err(given.refused("once"));
@@ -225,8 +226,10 @@ impl Given<'_> {
         }
         let mut walker = json_text::check(self.text.as_bytes())?;
         walker.open();
-        let name = walker.next_member().filter(|name| *name.decoded() == *b"interval_ms");
-        let name = name.ok_or_else(|| self.no_sync())?;
+        let name = walker.next_member().ok_or_else(|| self.no_sync())?;
+        if *name.decoded()? != *b"interval_ms" {
+            return Err(self.no_sync());
+        }
         let interval = Given { key: name.text, text: value_text(&mut walker) };
         if walker.next_member().is_some() {
             return Err(self.no_sync());

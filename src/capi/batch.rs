@@ -37,8 +37,8 @@ pub unsafe extern "C" fn bitcask_batch_new(out: *mut *mut BatchHandle, err: *mut
 /// @param key        `key_len` bytes, at most 65536, copied; may be NULL if `key_len` is 0
 /// @param value      `value_len` bytes, copied; may be NULL if `value_len` is 0
 /// @param err        receives the reason of a failure; may be NULL
-/// @return BITCASK_OK, or: E_INVALID, E_TOO_LARGE (the key, the value, or the batch as a whole: 256 MiB); on
-///         an error the batch is as it was
+/// @return BITCASK_OK, or: E_INVALID, E_TOO_LARGE (the key, the value, or the batch as a whole: 256 MiB),
+///         E_NO_MEMORY; on an error the batch is as it was
 ///
 /// Threads: one at a time a batch. Does not block. Since 1.0.0.
 #[unsafe(no_mangle)]

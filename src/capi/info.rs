@@ -70,7 +70,7 @@ pub unsafe extern "C" fn bitcask_stat_u64(
             let name = text("name", name)?.ok_or_else(|| null("name"))?;
             let number = store.stats()?.number(name);
             value.set(number.ok_or_else(|| {
-                Error::Invalid(format!("name is \"{name}\", which is no number of bitcask_stats()"))
+                Error::Invalid(format!("name is \"{name:.60}\", which is no number of bitcask_stats()"))
             })?);
             Ok(BITCASK_OK)
         })

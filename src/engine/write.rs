@@ -108,7 +108,7 @@ impl<E: Env> Db<E> {
     /// Readers of single keys may see one key's change before another's.
     ///
     /// # Errors
-    /// `TooLarge` over 256 MiB of records; otherwise as [`Db::put`].
+    /// `TooLarge` over 256 MiB of records; `NoMemory`; otherwise as [`Db::put`].
     pub fn write_entries(&self, entries: &[BatchEntry<'_>]) -> Result<u64> {
         let inner = self.inner();
         inner.check_writable()?;
@@ -116,7 +116,9 @@ impl<E: Env> Db<E> {
         for entry in entries {
             check_sizes(entry.key, entry.value)?;
         }
-        let mut drafts = Vec::with_capacity(entries.len());
+        let mut drafts: Vec<(Digest, Draft)> = Vec::new();
+        let room = drafts.try_reserve_exact(entries.len());
+        room.map_err(|_| Error::no_memory::<(Digest, Draft)>(entries.len()))?;
         for (at, entry) in entries.iter().enumerate() {
             let draft = Draft::new(entry.key, entry.value, entry.flags, None);
             let draft = if at + 1 < entries.len() { draft.continued() } else { draft };
@@ -274,7 +276,7 @@ fn encode_without_headers(
     let too_much = |_| Error::NoMemory { bytes: usize::MAX };
     let total = usize::try_from(total).map_err(too_much)?;
     let mut bytes = Vec::new();
-    bytes.try_reserve_exact(total).map_err(|_| Error::NoMemory { bytes: total })?;
+    bytes.try_reserve_exact(total).map_err(|_| Error::no_memory::<u8>(total))?;
     for (entry, (_, draft)) in entries.iter().zip(drafts) {
         bytes.resize(bytes.len() + draft.header_len(), 0);
         bytes.extend_from_slice(entry.key);

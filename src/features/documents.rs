@@ -2,7 +2,7 @@
 
 use super::json;
 use crate::engine::Db;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::record::Flags;
 use crate::io::env::Env;
 
@@ -35,7 +35,7 @@ impl<E: Env> Db<E> {
     pub fn get_json(&self, key: &[u8], pointer: &str) -> Result<JsonAnswer> {
         let found = self.get(key, |value| -> Result<JsonAnswer> {
             Ok(match json::pointer(value, pointer)? {
-                Some(part) => JsonAnswer::Found(part.to_string()),
+                Some(part) => JsonAnswer::Found(copy_of(part)?),
                 None => JsonAnswer::NoMatch,
             })
         })?;
@@ -51,4 +51,11 @@ impl<E: Env> Db<E> {
         json::validate(patch)?;
         self.update(key, Flags::JSON, |document| json::merge_patch(document, patch))
     }
+}
+
+fn copy_of(part: &str) -> Result<String> {
+    let mut copy = String::new();
+    copy.try_reserve_exact(part.len()).map_err(|_| Error::no_memory::<u8>(part.len()))?;
+    copy.push_str(part);
+    Ok(copy)
 }

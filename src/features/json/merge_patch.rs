@@ -9,7 +9,7 @@
 use crate::json_text::{Walker, check, check_size};
 use crate::{Error, Result};
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
 use std::ops::Range;
 
 /// `doc` as `patch` changes it (RFC 7396).
@@ -27,15 +27,14 @@ use std::ops::Range;
 /// # Errors
 ///
 /// Those of [`validate`](super::validate), for either text; [`TooLarge`](Error::TooLarge) when the result is
-/// over the limit.
+/// over the limit; [`NoMemory`](Error::NoMemory).
 pub fn merge_patch(doc: &[u8], patch: &[u8]) -> Result<Vec<u8>> {
     let mut target = check(doc)?;
-    let change = Change::read(&mut check(patch).map_err(of_patch)?);
+    let change = Change::read(&mut check(patch).map_err(of_patch)?)?;
     let mut edits = Vec::new();
-    apply(&mut target, &change, &mut edits);
-    let mut out = Vec::new();
+    apply(&mut target, &change, &mut edits)?;
     let most = doc.len().saturating_add(patch.len());
-    out.try_reserve_exact(most).map_err(|_| Error::NoMemory { bytes: most })?;
+    let mut out = with_room(most)?;
     let mut at = 0;
     for edit in edits {
         if edit.place.start < at {
@@ -49,6 +48,19 @@ pub fn merge_patch(doc: &[u8], patch: &[u8]) -> Result<Vec<u8>> {
     debug_assert!(out.len() <= most);
     check_size(out.len())?;
     Ok(out)
+}
+
+/// An empty list with room for `count` items.
+fn with_room<T>(count: usize) -> Result<Vec<T>> {
+    let mut list = Vec::new();
+    list.try_reserve_exact(count).map_err(|_| Error::no_memory::<T>(count))?;
+    Ok(list)
+}
+
+fn push<T>(list: &mut Vec<T>, item: T) -> Result<()> {
+    list.try_reserve(1).map_err(|_| Error::no_memory::<T>(list.len() + 1))?;
+    list.push(item);
+    Ok(())
 }
 
 fn of_patch(error: Error) -> Error {
@@ -70,8 +82,8 @@ struct Object<'p> {
     /// Whether the text may be added as it stands: no member is null or superseded, at any depth of objects.
     plain: bool,
     members: Vec<Member<'p>>,
-    /// The last member of each name.
-    by_name: BTreeMap<Cow<'p, [u8]>, usize>,
+    /// The place of the last member of each name, in the order of the names.
+    by_name: Vec<(Cow<'p, [u8]>, usize)>,
 }
 
 struct Member<'p> {
@@ -81,25 +93,27 @@ struct Member<'p> {
 }
 
 impl<'p> Change<'p> {
-    fn read(walker: &mut Walker<'p>) -> Self {
+    fn read(walker: &mut Walker<'p>) -> Result<Self> {
         if walker.peek() != b'{' {
             let text = &walker.text()[walker.skip_value()];
-            return if text == "null" { Change::Remove } else { Change::Put(text) };
+            return Ok(if text == "null" { Change::Remove } else { Change::Put(text) });
         }
-        let (start, mut plain) = (walker.at(), true);
-        let mut members: Vec<Member<'p>> = Vec::new();
-        let mut by_name = BTreeMap::new();
+        let start = walker.at();
+        let (mut members, mut by_name) = (Vec::new(), Vec::new());
         walker.open();
         while let Some(name) = walker.next_member() {
-            let change = Change::read(walker);
-            plain &= change.is_plain();
-            if let Some(earlier) = by_name.insert(name.decoded(), members.len()) {
-                members[earlier].superseded = true;
-                plain = false;
-            }
-            members.push(Member { name: name.text, change, superseded: false });
+            let change = Change::read(walker)?;
+            push(&mut by_name, (name.decoded()?, members.len()))?;
+            push(&mut members, Member { name: name.text, change, superseded: false })?;
         }
-        Change::Patch(Object { text: &walker.text()[start..walker.at()], plain, members, by_name })
+        by_name.sort_unstable_by(|(a, at), (b, other)| a.cmp(b).then(other.cmp(at)));
+        by_name.dedup_by(|earlier, last| {
+            let same = earlier.0 == last.0;
+            members[earlier.1].superseded |= same;
+            same
+        });
+        let plain = members.iter().all(|member| member.change.is_plain() && !member.superseded);
+        Ok(Change::Patch(Object { text: &walker.text()[start..walker.at()], plain, members, by_name }))
     }
 
     fn is_plain(&self) -> bool {
@@ -126,6 +140,12 @@ impl<'p> Change<'p> {
 }
 
 impl Object<'_> {
+    /// The place of the member that counts of those called `name`.
+    fn place_of(&self, name: &[u8]) -> Option<usize> {
+        let found = self.by_name.binary_search_by(|(known, _)| (**known).cmp(name));
+        found.ok().map(|at| self.by_name[at].1)
+    }
+
     /// Writes the members that add something and that `chosen` accepts by their place, parted by commas.
     fn write_members(&self, chosen: impl Fn(usize) -> bool, mut comma: bool, out: &mut Vec<u8>) {
         for (place, member) in self.members.iter().enumerate() {
@@ -155,10 +175,13 @@ enum With<'a> {
     /// The members of the patch that the document does not have.
     Rest {
         object: &'a Object<'a>,
-        met: BTreeSet<usize>,
+        met: Met,
         comma: bool,
     },
 }
+
+/// Places in a patch that the document has too, in their order, each with the last member touched there.
+type Met = Vec<(usize, usize)>;
 
 impl With<'_> {
     fn write(&self, out: &mut Vec<u8>) {
@@ -166,23 +189,26 @@ impl With<'_> {
             With::Nothing => {}
             With::Value(change) => change.write(out),
             With::Rest { object, met, comma } => {
-                object.write_members(|place| !met.contains(&place), *comma, out);
+                let is_new = |place| met.binary_search_by_key(&place, |&(met, _)| met).is_err();
+                object.write_members(is_new, *comma, out);
             }
         }
     }
 }
 
 /// Notes what `change` does to the value that the walker stands on, and steps over it.
-fn apply<'a>(target: &mut Walker<'_>, change: &'a Change<'a>, edits: &mut Vec<Edit<'a>>) {
+fn apply<'a>(target: &mut Walker<'_>, change: &'a Change<'a>, edits: &mut Vec<Edit<'a>>) -> Result<()> {
     match change {
         Change::Patch(object) if target.peek() == b'{' => apply_members(target, object, edits),
-        _ => edits.push(Edit { place: target.skip_value(), with: With::Value(change) }),
+        _ => push(edits, Edit { place: target.skip_value(), with: With::Value(change) }),
     }
 }
 
 /// A member of the document that the patch names.
 struct Touched {
     ordinal: usize,
+    /// Which member of the patch names it.
+    place: usize,
     /// Where the member before it ends, where it starts and ends, and where the next one starts.
     before: usize,
     start: usize,
@@ -193,9 +219,25 @@ struct Touched {
     slot: usize,
 }
 
-fn apply_members<'a>(target: &mut Walker<'_>, object: &'a Object<'a>, edits: &mut Vec<Edit<'a>>) {
+/// Of the members of one name all but the last are to go. Answers which places in the patch were met.
+fn supersede(touched: &mut [Touched]) -> Result<Met> {
+    let mut met = with_room(touched.len())?;
+    met.extend(touched.iter().enumerate().map(|(at, member)| (member.place, at)));
+    met.sort_unstable_by_key(|&(place, at)| (place, Reverse(at)));
+    met.dedup_by(|earlier, last| {
+        let same = earlier.0 == last.0;
+        touched[earlier.1].removed |= same;
+        same
+    });
+    Ok(met)
+}
+
+fn apply_members<'a>(
+    target: &mut Walker<'_>,
+    object: &'a Object<'a>,
+    edits: &mut Vec<Edit<'a>>,
+) -> Result<()> {
     let mut touched: Vec<Touched> = Vec::new();
-    let mut met = BTreeMap::new();
     target.open();
     let inside = target.at();
     let (mut count, mut before) = (0, inside);
@@ -203,31 +245,30 @@ fn apply_members<'a>(target: &mut Walker<'_>, object: &'a Object<'a>, edits: &mu
         if let Some(last) = touched.last_mut().filter(|last| last.ordinal + 1 == count) {
             last.next = name.start;
         }
-        match object.by_name.get(&*name.decoded()) {
+        match object.place_of(&name.decoded()?) {
             None => {
                 target.skip_value();
             }
-            Some(&place) => {
-                if let Some(earlier) = met.insert(place, touched.len()) {
-                    touched[earlier].removed = true;
-                }
+            Some(place) => {
                 let slot = edits.len();
-                edits.push(Edit { place: name.start..name.start, with: With::Nothing });
+                push(edits, Edit { place: name.start..name.start, with: With::Nothing })?;
                 let change = &object.members[place].change;
                 let removed = matches!(change, Change::Remove);
                 if removed {
                     target.skip_value();
                 } else {
-                    apply(target, change, edits)
+                    apply(target, change, edits)?;
                 }
                 let (start, end) = (name.start, target.at());
-                touched.push(Touched { ordinal: count, before, start, end, next: end, removed, slot });
+                let member = Touched { ordinal: count, place, before, start, end, next: end, removed, slot };
+                push(&mut touched, member)?;
             }
         }
         before = target.at();
         count += 1;
     }
     let close = target.at() - 1;
+    let met = supersede(&mut touched)?;
 
     let leading = touched.iter().enumerate().take_while(|(i, t)| t.removed && t.ordinal == *i).count();
     let emptied = leading == count;
@@ -239,8 +280,7 @@ fn apply_members<'a>(target: &mut Walker<'_>, object: &'a Object<'a>, edits: &mu
         edits[member.slot].place = member.before..member.end;
     }
     let end = if leading > 0 && emptied { close } else { before };
-    let met = met.into_keys().collect();
-    edits.push(Edit { place: end..end, with: With::Rest { object, met, comma: !emptied } });
+    push(edits, Edit { place: end..end, with: With::Rest { object, met, comma: !emptied } })
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ mod pointer;
 
 pub use crate::json_text::{MAX_DEPTH, MAX_DOCUMENT_BYTES};
 pub use merge_patch::merge_patch;
-pub use pointer::pointer;
+pub use pointer::{check_pointer, pointer};
 
 use crate::{Result, json_text};
 

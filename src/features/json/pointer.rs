@@ -5,7 +5,6 @@
 
 use crate::json_text::{MAX_DEPTH, Walker, check};
 use crate::{Error, Result};
-use std::borrow::Cow;
 use std::ops::Range;
 
 /// The part of `doc` that `pointer` names, exactly as written, without the white space around it; `None` when it
@@ -19,13 +18,19 @@ use std::ops::Range;
 /// [`Invalid`](Error::Invalid) when the pointer is malformed, and those of [`validate`](super::validate): the
 /// whole document is checked, not only the way to the part.
 pub fn pointer<'d>(doc: &'d [u8], pointer: &str) -> Result<Option<&'d str>> {
-    let tokens = tokens(pointer)?;
+    check_pointer(pointer)?;
+    // One more than can match, however long the pointer.
+    let tokens: Vec<_> = pointer.split('/').skip(1).take(MAX_DEPTH + 1).collect();
     let mut walker = check(doc)?;
-    Ok(find(&mut walker, &tokens).map(|part| &walker.text()[part]))
+    Ok(find(&mut walker, &tokens)?.map(|part| &walker.text()[part]))
 }
 
-/// The reference tokens, unescaped: at most one more than can match, however long the pointer.
-fn tokens(pointer: &str) -> Result<Vec<Cow<'_, str>>> {
+/// Whether `pointer` is well-formed.
+///
+/// # Errors
+///
+/// [`Invalid`](Error::Invalid) when not.
+pub fn check_pointer(pointer: &str) -> Result<()> {
     if !pointer.is_empty() && !pointer.starts_with('/') {
         return Err(malformed(pointer, "does not begin with '/'"));
     }
@@ -33,12 +38,16 @@ fn tokens(pointer: &str) -> Result<Vec<Cow<'_, str>>> {
     if escapes.any(|after| !after.starts_with(['0', '1'])) {
         return Err(malformed(pointer, "has a '~' that neither 0 nor 1 follows"));
     }
-    Ok(pointer.split('/').skip(1).take(MAX_DEPTH + 1).map(unescape).collect())
+    Ok(())
 }
 
-/// `~1` first: `~01` means `~1`, not `/`.
-fn unescape(token: &str) -> Cow<'_, str> {
-    if token.contains('~') { token.replace("~1", "/").replace("~0", "~").into() } else { token.into() }
+/// The bytes that a token means: `~01` is `~1`, not `/`.
+fn unescaped(token: &str) -> impl Iterator<Item = u8> {
+    let mut bytes = token.bytes();
+    std::iter::from_fn(move || match bytes.next()? {
+        b'~' => bytes.next().map(|digit| if digit == b'1' { b'/' } else { b'~' }),
+        byte => Some(byte),
+    })
 }
 
 fn malformed(pointer: &str, what: &str) -> Error {
@@ -50,15 +59,15 @@ fn malformed(pointer: &str, what: &str) -> Error {
 }
 
 /// Steps over the value and answers the part of it that `tokens` name. Never deeper than the document.
-fn find(walker: &mut Walker<'_>, tokens: &[Cow<'_, str>]) -> Option<Range<usize>> {
-    let Some((token, rest)) = tokens.split_first() else { return Some(walker.skip_value()) };
+fn find(walker: &mut Walker<'_>, tokens: &[&str]) -> Result<Option<Range<usize>>> {
+    let Some((token, rest)) = tokens.split_first() else { return Ok(Some(walker.skip_value())) };
     let mut found = None;
     match walker.peek() {
         b'{' => {
             walker.open();
             while let Some(name) = walker.next_member() {
-                if *name.decoded() == *token.as_bytes() {
-                    found = find(walker, rest);
+                if name.decoded()?.iter().copied().eq(unescaped(token)) {
+                    found = find(walker, rest)?;
                 } else {
                     walker.skip_value();
                 }
@@ -70,7 +79,7 @@ fn find(walker: &mut Walker<'_>, tokens: &[Cow<'_, str>]) -> Option<Range<usize>
             walker.open();
             while walker.next_element() {
                 if wanted == Some(at) {
-                    found = find(walker, rest);
+                    found = find(walker, rest)?;
                 } else {
                     walker.skip_value();
                 }
@@ -81,7 +90,7 @@ fn find(walker: &mut Walker<'_>, tokens: &[Cow<'_, str>]) -> Option<Range<usize>
             walker.skip_value();
         }
     }
-    found
+    Ok(found)
 }
 
 /// RFC 6901's array index: digits alone, no leading zero.
