@@ -132,6 +132,12 @@
  * No function may be called from a signal handler. The library installs none, and
  * repeats system calls that a signal interrupted (EINTR).
  *
+ * A write past the process's file size limit (RLIMIT_FSIZE, ulimit -f) makes the
+ * system send SIGXFSZ, which ends the process. A program that may run under such a
+ * limit must ignore the signal; then the call answers E_NO_SPACE:
+ *
+ *     signal(SIGXFSZ, SIG_IGN);
+ *
  *
  * OPTIONS
  *
@@ -300,8 +306,8 @@ typedef struct bitcask_error {
 #define BITCASK_E_CORRUPT (-3)
 
 /**
- * The device, a quota or a file size limit is exhausted. Nothing stored is lost, reads go on, and writes
- * resume when there is space.
+ * The device, a quota or a file size limit is exhausted (for the limit see "Signals" above). Nothing stored is
+ * lost, reads go on, and writes resume when there is space.
  */
 #define BITCASK_E_NO_SPACE (-4)
 

@@ -31,8 +31,8 @@ pub const BITCASK_E_INVALID: Status = -1;
 pub const BITCASK_E_IO: Status = -2;
 /// Stored bytes are damaged. Other keys are not affected unless the message says so.
 pub const BITCASK_E_CORRUPT: Status = -3;
-/// The device, a quota or a file size limit is exhausted. Nothing stored is lost, reads go on, and writes
-/// resume when there is space.
+/// The device, a quota or a file size limit is exhausted (for the limit see "Signals" above). Nothing stored is
+/// lost, reads go on, and writes resume when there is space.
 pub const BITCASK_E_NO_SPACE: Status = -4;
 /// Memory could not be obtained.
 pub const BITCASK_E_NO_MEMORY: Status = -5;
