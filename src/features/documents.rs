@@ -33,6 +33,7 @@ impl<E: Env> Db<E> {
     /// # Errors
     /// As [`Db::get`]; `NotJson` when the value is no document; `Invalid` when the pointer is none.
     pub fn get_json(&self, key: &[u8], pointer: &str) -> Result<JsonAnswer> {
+        json::check_pointer(pointer)?;
         let found = self.get(key, |value| -> Result<JsonAnswer> {
             Ok(match json::pointer(value, pointer)? {
                 Some(part) => JsonAnswer::Found(copy_of(part)?),
@@ -48,8 +49,18 @@ impl<E: Env> Db<E> {
     /// # Errors
     /// As [`Db::put`] and [`Db::get`]; `NotJson` when patch or value is no document.
     pub fn patch_json(&self, key: &[u8], patch: &[u8]) -> Result<bool> {
-        json::validate(patch)?;
-        self.update(key, Flags::JSON, |document| json::merge_patch(document, patch))
+        json::validate(patch).map_err(|err| found_in("the patch", err))?;
+        // The patch has passed, so what is no JSON now is the value.
+        let patched = |value: &[u8]| json::merge_patch(value, patch);
+        self.update(key, Flags::JSON, |value| patched(value).map_err(|err| found_in("the stored value", err)))
+    }
+}
+
+/// Says in which of two texts an error was found.
+fn found_in(text: &str, error: Error) -> Error {
+    match error {
+        Error::NotJson { what } => Error::NotJson { what: format!("in {text}: {what}") },
+        other => other,
     }
 }
 

@@ -18,6 +18,28 @@ static void refused(bitcask_t *db, const char *text, size_t len) {
     EXPECT(BITCASK_E_NOT_JSON, bitcask_patch_json(db, "k", 1, text, len, NULL));
 }
 
+static void says_which_text_is_bad(bitcask_t *db) {
+    bitcask_error err = BITCASK_ERROR_INIT;
+    EXPECT(BITCASK_OK, bitcask_put(db, "text", 4, "plain", 5, NULL));
+    EXPECT(BITCASK_E_NOT_JSON, bitcask_patch_json(db, "text", 4, "{", 1, &err));
+    CHECK(strstr(err.message, "in the patch: ") != NULL);
+    EXPECT(BITCASK_E_NOT_JSON, bitcask_patch_json(db, "text", 4, "{}", 2, &err));
+    CHECK(strstr(err.message, "in the stored value: ") != NULL);
+}
+
+/* What is wrong with the other arguments is told whether or not the key is there. */
+static void refused_without_the_key(bitcask_t *db) {
+    char *json = MARKED_POINTER;
+    size_t len = MARKED_SIZE;
+    EXPECT(BITCASK_E_INVALID, bitcask_get_json(db, "absent", 6, "no slash", &json, &len, NULL));
+    CHECK(json == NULL && len == 0);
+    EXPECT(BITCASK_E_INVALID, bitcask_get_json(db, "absent", 6, "/~2", &json, &len, NULL));
+    EXPECT(BITCASK_E_INVALID, bitcask_json_get("no json", 7, "/~2", &json, &len, NULL));
+    EXPECT(BITCASK_E_NOT_JSON, bitcask_patch_json(db, "absent", 6, "{", 1, NULL));
+    EXPECT(BITCASK_NOT_FOUND, bitcask_get_json(db, "absent", 6, "/a", &json, &len, NULL));
+    EXPECT(BITCASK_NOT_FOUND, bitcask_patch_json(db, "absent", 6, "{}", 2, NULL));
+}
+
 int main(void) {
     bitcask_t *db = open_store(NULL);
     char *json;
@@ -53,6 +75,9 @@ int main(void) {
     EXPECT(BITCASK_OK, bitcask_get_json(db, "big", 3, "/m", &json, NULL, NULL));
     CHECK(strcmp(json, "98765432109876543210987") == 0);
     bitcask_free(json);
+
+    says_which_text_is_bad(db);
+    refused_without_the_key(db);
 
     close_store(db);
     return 0;

@@ -30,7 +30,7 @@ use std::ops::Range;
 /// over the limit; [`NoMemory`](Error::NoMemory).
 pub fn merge_patch(doc: &[u8], patch: &[u8]) -> Result<Vec<u8>> {
     let mut target = check(doc)?;
-    let change = Change::read(&mut check(patch).map_err(of_patch)?)?;
+    let change = Change::read(&mut check(patch)?)?;
     let mut edits = Vec::new();
     apply(&mut target, &change, &mut edits)?;
     let most = doc.len().saturating_add(patch.len());
@@ -61,13 +61,6 @@ fn push<T>(list: &mut Vec<T>, item: T) -> Result<()> {
     list.try_reserve(1).map_err(|_| Error::no_memory::<T>(list.len() + 1))?;
     list.push(item);
     Ok(())
-}
-
-fn of_patch(error: Error) -> Error {
-    match error {
-        Error::NotJson { what } => Error::NotJson { what: format!("in the patch: {what}") },
-        other => other,
-    }
 }
 
 /// A value of the patch, as what it does.
