@@ -179,7 +179,8 @@
  *   unsynced_bytes   appended bytes not yet known to be durable
  *   syncs            syncs of segment files since open
  *   rotations        segments completed since open
- *   corrupt_records  damaged records found since open, at open included
+ *   corrupt_records  damage met: each damaged record that the open found, and each
+ *                    read since that met damage, also of the same record again
  *   background_errors  failures of background work since open
  *   degraded         null, or why unknown and older keys answer E_CORRUPT
  *   poisoned         null, or why writes are refused

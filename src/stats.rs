@@ -28,7 +28,8 @@ pub struct Stats {
     pub syncs: u64,
     /// Segments sealed since open.
     pub rotations: u64,
-    /// Damaged records found since open, at open included.
+    /// Damage met since open: each damaged record that the open found, and then each read that met damage, so a
+    /// record read twice counts twice. A stretch in which the open finds no record counts as one.
     pub corrupt_records: u64,
     /// Failures of background work since open.
     pub background_errors: u64,

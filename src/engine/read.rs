@@ -176,8 +176,12 @@ impl<E: Env> Inner<E> {
                     return Ok(true);
                 };
                 let mut buf = Vec::new();
-                let record = segment.read(at.offset(), at.max_len(), &mut buf)?;
-                Ok(!record.header.is_expired(self.env.now_ns()))
+                match segment.read(at.offset(), at.max_len(), &mut buf).map_err(|err| self.noted(err)) {
+                    Ok(record) => Ok(!record.header.is_expired(self.env.now_ns())),
+                    // Nobody knows, and a deletion must be able to settle the key.
+                    Err(Error::Corrupt { .. }) => Ok(true),
+                    Err(err) => Err(err),
+                }
             }
         }
     }
@@ -223,9 +227,9 @@ impl<E: Env> Inner<E> {
         if at.is_tombstone() {
             return Ok(None);
         }
-        let record = segment.read(at.offset(), at.max_len(), buf).inspect_err(|err| self.note_damage(err))?;
+        let record = segment.read(at.offset(), at.max_len(), buf).map_err(|err| self.noted(err))?;
         if record.key != key {
-            return Err(segment.damaged(at.offset(), "the record is another key's"));
+            return Err(self.noted(segment.damaged(at.offset(), "the record is another key's")));
         }
         if record.header.deadline.is_some() && record.header.is_expired(self.env.now_ns()) {
             return Ok(None);
@@ -233,11 +237,13 @@ impl<E: Env> Inner<E> {
         Ok(Some((at, read(segment, at, &record))))
     }
 
+    /// Counts a read that met damage.
     #[cold]
-    fn note_damage(&self, err: &Error) {
+    fn noted(&self, err: Error) -> Error {
         if matches!(err, Error::Corrupt { .. }) {
             self.counters.corrupt_records.fetch_add(1, Ordering::Relaxed);
         }
+        err
     }
 
     #[cold]
@@ -268,5 +274,67 @@ impl<E: Env> Inner<E> {
             return Ok(());
         }
         Err(Error::corrupt(&self.path, 0, format!("the store is degraded: {}", degraded.reason)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::sim::Sim;
+    use crate::options::Options;
+    use std::path::Path;
+
+    const DIR: &str = "/store";
+
+    fn store() -> (Sim, Db<Sim>) {
+        let sim = Sim::new(1);
+        sim.make_dirs(DIR);
+        let db = Db::open(sim.clone(), Path::new(DIR), &Options::default()).unwrap();
+        (sim, db)
+    }
+
+    fn location(db: &Db<Sim>, key: &[u8]) -> Location {
+        db.inner().keydir.get(db.inner().secret.digest(key)).unwrap()
+    }
+
+    fn damage(sim: &Sim, at: Location) {
+        let (name, _) = sim.files(DIR).into_iter().find(|(name, _)| name.ends_with(".data")).unwrap();
+        sim.corrupt(DIR, &name, at.offset(), 1);
+    }
+
+    #[test]
+    fn every_read_that_meets_damage_is_counted() {
+        let (sim, db) = store();
+        db.put(b"a", b"1").unwrap();
+        damage(&sim, location(&db, b"a"));
+        for met in 1..=3 {
+            assert!(matches!(db.get(b"a", |_| ()), Err(Error::Corrupt { .. })));
+            assert_eq!(db.stats().unwrap().corrupt_records, met);
+        }
+    }
+
+    #[test]
+    fn a_record_of_another_key_is_counted_as_damage() {
+        let (_sim, db) = store();
+        db.put(b"a", b"1").unwrap();
+        db.put(b"b", b"2").unwrap();
+        db.inner().keydir.insert(db.inner().secret.digest(b"b"), location(&db, b"a"));
+        assert!(matches!(db.get(b"b", |_| ()), Err(Error::Corrupt { .. })));
+        assert_eq!(db.stats().unwrap().corrupt_records, 1);
+    }
+
+    #[test]
+    fn a_key_whose_record_is_damaged_can_be_deleted_whether_or_not_it_may_have_expired() {
+        for expiring in [false, true] {
+            let (sim, db) = store();
+            db.put(b"a", b"1").unwrap();
+            let at = location(&db, b"a");
+            if expiring {
+                db.inner().keydir.insert(db.inner().secret.digest(b"a"), at.as_expiring());
+            }
+            damage(&sim, at);
+            assert!(db.delete(b"a").unwrap());
+            assert!(!db.exists(b"a").unwrap());
+        }
     }
 }
