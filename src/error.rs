@@ -44,7 +44,7 @@ pub enum Error {
     },
     /// Memory could not be obtained.
     NoMemory {
-        /// How much was asked for.
+        /// How much was asked for; 0 when it was the system that had none for a call.
         bytes: usize,
     },
     /// Another handle has the directory open.
@@ -128,7 +128,7 @@ impl fmt::Display for Error {
             Error::NoSpace { action, file, source } => {
                 write!(f, "no space to {action} {file} ({source}); free some and try again, nothing is lost")
             }
-            Error::NoMemory { bytes: 0 } => f.write_str("out of memory"),
+            Error::NoMemory { bytes: 0 } => f.write_str("out of memory: the system had none for a call"),
             Error::NoMemory { bytes } => write!(f, "out of memory: {bytes} bytes could not be obtained"),
             Error::Locked { path, holder } => write!(f, "{path} is in use: {holder}"),
             Error::ReadOnly => f.write_str("the store was opened with read_only; open it without to write"),
@@ -157,5 +157,17 @@ impl std::error::Error for Error {
             Error::Io { source, .. } | Error::NoSpace { source, .. } => Some(source),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_system_without_memory_is_told_without_a_number() {
+        let err = Error::io("sync", "file", io::Error::from_raw_os_error(libc::ENOMEM));
+        assert_eq!(err.os_errno(), libc::ENOMEM);
+        assert_eq!(err.to_string(), "out of memory: the system had none for a call");
     }
 }

@@ -7,7 +7,7 @@
 //! Slots are found through [`directory`](super::directory), searched and changed in [`group`](super::group), grown in
 //! [`grow`](super::grow); loading has rules of its own in [`load`](super::load).
 
-use super::arena::{Arena, MAX_PAGES};
+use super::arena::{Arena, MAX_PAGES, PAGE_BYTES, PageId};
 use super::digest::Digest;
 use super::directory::{Directory, MAX_DEPTH};
 use super::group::{Backoff, Cover, Lookup, MAX_PAGES_PER_GROUP, Place, Writer, comfortable};
@@ -83,7 +83,8 @@ impl Keydir {
         let groups = 1usize << depth;
         let arena = Arena::new(groups * pages)?;
         let directory = Directory::new(depth)?;
-        let mut ids = Vec::with_capacity(groups * pages);
+        let mut ids = Vec::new();
+        ids.try_reserve_exact(groups * pages).map_err(|_| Error::no_memory::<PageId>(groups * pages))?;
         arena.take_fresh(groups * pages, |id| ids.push(id))?;
         for (prefix, ids) in (0..).zip(ids.chunks(pages)) {
             let group = directory.create()?;
@@ -96,8 +97,8 @@ impl Keydir {
 
     /// Depth of the directory and pages a group such that `expected_keys` fit without growth, nearly always.
     fn shape_for(expected_keys: u64) -> Result<(u32, usize)> {
-        let too_many = || Error::NoMemory { bytes: usize::MAX };
-        let keys = usize::try_from(expected_keys).map_err(|_| too_many())?;
+        let keys = usize::try_from(expected_keys).unwrap_or(usize::MAX);
+        let too_many = || Error::NoMemory { bytes: (keys / comfortable(1) + 1).saturating_mul(PAGE_BYTES) };
         if keys / comfortable(1) >= MAX_PAGES {
             return Err(too_many());
         }
@@ -349,6 +350,21 @@ impl Keydir {
 mod tests {
     use super::*;
     use crate::keydir::tests::{at, digest};
+    use crate::options::MAX_EXPECTED_KEYS;
+
+    #[test]
+    fn a_refusal_for_memory_says_how_much_the_keys_would_take() {
+        for keys in [MAX_EXPECTED_KEYS, MAX_EXPECTED_KEYS / 2] {
+            match Keydir::new(keys) {
+                Err(Error::NoMemory { bytes }) => {
+                    let per_key = bytes as u64 / keys;
+                    assert!((24..40).contains(&per_key), "{bytes} bytes for {keys} keys");
+                }
+                Err(err) => panic!("{err}"),
+                Ok(_) => panic!("an index for {keys} keys"),
+            }
+        }
+    }
 
     #[test]
     fn a_reader_that_comes_late_to_a_split_is_sent_on() {
