@@ -802,7 +802,9 @@ bitcask_status bitcask_json_get(const char *json,
  * @param err       receives the reason of a failure; may be NULL
  * @return BITCASK_OK, or: E_INVALID, E_NO_MEMORY, E_FORKED
  *
- * Ownership: free `*json` with bitcask_free(). Threads: any number. Does not block. Since 1.0.0.
+ * Ownership: free `*json` with bitcask_free(). Threads: any number. Blocks: it takes its turn with the writes for
+ * a moment, so it may wait for one that is under way, such as a large batch, and for the sync that follows a
+ * write that failed. Since 1.0.0.
  */
 bitcask_status bitcask_stats(const bitcask_t *db,
                              char **json,
@@ -818,7 +820,7 @@ bitcask_status bitcask_stats(const bitcask_t *db,
  * @param err    receives the reason of a failure; may be NULL
  * @return BITCASK_OK, or: E_INVALID (also: there is no number of that name), E_FORKED
  *
- * Threads: any number. Does not block. Since 1.0.0.
+ * Threads: any number. Blocks: as bitcask_stats(). Since 1.0.0.
  */
 bitcask_status bitcask_stat_u64(const bitcask_t *db,
                                 const char *name,

@@ -28,7 +28,9 @@ const VERSION_NUMBER: u32 = decimal(env!("CARGO_PKG_VERSION_MAJOR")) * 10_000
 /// @param err       receives the reason of a failure; may be NULL
 /// @return BITCASK_OK, or: E_INVALID, E_NO_MEMORY, E_FORKED
 ///
-/// Ownership: free `*json` with bitcask_free(). Threads: any number. Does not block. Since 1.0.0.
+/// Ownership: free `*json` with bitcask_free(). Threads: any number. Blocks: it takes its turn with the writes for
+/// a moment, so it may wait for one that is under way, such as a large batch, and for the sync that follows a
+/// write that failed. Since 1.0.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bitcask_stats(
     db: *const Handle,
@@ -54,7 +56,7 @@ pub unsafe extern "C" fn bitcask_stats(
 /// @param err    receives the reason of a failure; may be NULL
 /// @return BITCASK_OK, or: E_INVALID (also: there is no number of that name), E_FORKED
 ///
-/// Threads: any number. Does not block. Since 1.0.0.
+/// Threads: any number. Blocks: as bitcask_stats(). Since 1.0.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bitcask_stat_u64(
     db: *const Handle,
