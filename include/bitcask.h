@@ -30,7 +30,8 @@
  *
  * A number never changes its meaning and is never used again for another; later
  * versions may add some, so treat an unknown negative one as an error like E_IO.
- * BITCASK_OK is 0: compare the status, do not use it as a truth value.
+ * BITCASK_OK is 0: compare the status, do not use it as a truth value. Each function
+ * says which statuses it answers; any of them may also answer E_PANIC.
  *
  * The last parameter of a call that can fail is a bitcask_error *, which may be
  * NULL. Set the structure up once with
@@ -356,8 +357,10 @@ typedef struct bitcask_error {
  * @param out           receives the handle; not NULL; set to NULL unless the call answers BITCASK_OK
  * @param err           receives the reason of a failure; may be NULL
  * @return BITCASK_OK, or: E_INVALID (an argument or an option), E_LOCKED (open elsewhere), E_CORRUPT (the
- *         manifest is damaged or missing: nothing was touched), E_FORMAT (made by a newer version: nothing
- *         was touched), E_IO, E_NO_SPACE, E_NO_MEMORY
+ *         manifest or a segment's file is missing, or the manifest is damaged: nothing was touched), E_FORMAT
+ *         (of a newer version or the original Bitcask: nothing was touched), E_TOO_LARGE (more than 32 GiB of
+ *         the log were not known to be durable, or there are more than a million segments), E_IO, E_NO_SPACE,
+ *         E_NO_MEMORY
  *
  * Ownership: release the handle with bitcask_close(). Threads: any; it starts some, see "Threads". Blocks while
  * it reads the whole log, which every open does in this version, and after a crash also while it reads the
@@ -380,8 +383,8 @@ bitcask_status bitcask_open(const char *path,
  *
  * @param db   the store; NULL does nothing and answers BITCASK_OK
  * @param err  receives the reason of a failure; may be NULL
- * @return BITCASK_OK, or: E_IO, E_NO_SPACE (not everything is durable), E_POISONED (an earlier failure, see
- *         bitcask_sync()), E_FORKED
+ * @return BITCASK_OK, or: E_IO, E_NO_SPACE, E_NO_MEMORY (not everything is durable), E_POISONED (an earlier
+ *         failure, see bitcask_sync()), E_FORKED
  *
  * Ownership: ends `db`. Threads: one, the last. Blocks for one sync of what is not yet durable.
  * Since 1.0.0.
@@ -439,7 +442,7 @@ bitcask_status bitcask_delete(bitcask_t *db,
  *
  * @param db   the store; not NULL
  * @param err  receives the reason of a failure; may be NULL
- * @return BITCASK_OK, or: E_IO, E_NO_SPACE, E_POISONED, E_READ_ONLY, E_FORKED
+ * @return BITCASK_OK, or: E_INVALID, E_IO, E_NO_SPACE, E_NO_MEMORY, E_POISONED, E_READ_ONLY, E_FORKED
  *
  * Threads: any number; callers at the same time share one sync. Blocks until the device answers.
  * Since 1.0.0.
@@ -458,7 +461,8 @@ bitcask_status bitcask_sync(bitcask_t *db,
  * @param value_len  receives its length in bytes; not NULL
  * @param err        receives the reason of a failure; may be NULL
  * @return BITCASK_OK; BITCASK_NOT_FOUND; or: E_INVALID, E_TOO_LARGE (the key), E_CORRUPT (this key's value is
- *         damaged), E_IO, E_NO_MEMORY, E_FORKED. Unless BITCASK_OK, both outputs are zero.
+ *         damaged, or the store is degraded and cannot tell), E_IO, E_NO_MEMORY, E_FORKED. Unless BITCASK_OK, both
+ *         outputs are zero.
  *
  * Ownership: free `*value` with bitcask_free(). Threads: any number on one store, also beside writers.
  * Blocks: for at most one read from the disk. Since 1.0.0.
@@ -541,7 +545,7 @@ void bitcask_pin_free(bitcask_pin_t *pin);
  * @param key  `key_len` bytes, at most 65536; may be NULL if `key_len` is 0
  * @param err  receives the reason of a failure; may be NULL
  * @return BITCASK_OK: it has; BITCASK_NOT_FOUND: it has not; or: E_INVALID, E_TOO_LARGE, E_CORRUPT, E_IO,
- *         E_FORKED. Note that BITCASK_OK is 0: compare, do not use the status as a truth value.
+ *         E_NO_MEMORY, E_FORKED. Note that BITCASK_OK is 0: compare, do not use the status as a truth value.
  *
  * Threads: any number. Does not block; in a degraded store as bitcask_get(). Since 1.0.0.
  */
@@ -638,7 +642,8 @@ bitcask_status bitcask_batch_put(bitcask_batch_t *batch,
  * @param json      one JSON document, `json_len` bytes, copied as given
  * @param json_len  its length
  * @param err       receives the reason of a failure; may be NULL
- * @return BITCASK_OK, or: E_NOT_JSON, or an error as for bitcask_batch_put()
+ * @return BITCASK_OK, or: E_NOT_JSON, E_TOO_LARGE (also: nested too deep), or an error as for
+ *         bitcask_batch_put()
  *
  * Threads: one at a time a batch. Does not block. Since 1.0.0.
  */
@@ -674,7 +679,8 @@ bitcask_status bitcask_batch_delete(bitcask_batch_t *batch,
  * @param db     the store; not NULL
  * @param batch  the batch; not NULL; keeps its operations unless BITCASK_OK, so the call can be repeated
  * @param err    receives the reason of a failure; may be NULL
- * @return BITCASK_OK, or an error as for bitcask_put()
+ * @return BITCASK_OK, or: E_TOO_LARGE (more than 256 MiB as records, which take some 30 bytes more than key
+ *         and value), or an error as for bitcask_put()
  *
  * Threads: any number on one store, one at a time a batch. Blocks: as bitcask_put(), once for the whole batch.
  * Since 1.0.0.
@@ -711,7 +717,8 @@ void bitcask_batch_free(bitcask_batch_t *batch);
  * @param json      one JSON document (RFC 8259, UTF-8), `json_len` bytes, no NUL needed
  * @param json_len  its length; 0 is no document
  * @param err       receives the reason of a failure, with the place in the text; may be NULL
- * @return BITCASK_OK, or: E_NOT_JSON (nothing was written), or an error as for bitcask_put()
+ * @return BITCASK_OK, or: E_NOT_JSON (nothing was written), E_TOO_LARGE (also: nested too deep), or an error as
+ *         for bitcask_put()
  *
  * Ownership, threads and blocking: as bitcask_put(). Since 1.0.0.
  */
@@ -735,8 +742,8 @@ bitcask_status bitcask_put_json(bitcask_t *db,
  * @param json_len  receives its length in bytes; may be NULL
  * @param err       receives the reason of a failure; may be NULL
  * @return BITCASK_OK; BITCASK_NOT_FOUND: no such key; BITCASK_NO_MATCH: nothing in the document at `pointer`;
- *         or: E_NOT_JSON (the value is no document), E_INVALID (also: `pointer` is malformed), or an error as
- *         for bitcask_get()
+ *         or: E_NOT_JSON (the value is no document), E_TOO_LARGE (also: it is nested too deep), E_INVALID
+ *         (also: `pointer` is malformed), or an error as for bitcask_get()
  *
  * Ownership: free `*json` with bitcask_free(). Threads and blocking: as bitcask_get(). Since 1.0.0.
  */
@@ -760,8 +767,8 @@ bitcask_status bitcask_get_json(const bitcask_t *db,
  * @param patch_len    its length
  * @param err          receives the reason of a failure; may be NULL
  * @return BITCASK_OK; BITCASK_NOT_FOUND: no such key, nothing was written; or: E_NOT_JSON (the patch or the
- *         stored value is no document; the message says which), or an error as for bitcask_put() and
- *         bitcask_get()
+ *         stored value is no document; the message says which), E_TOO_LARGE (also: one is nested too deep, or
+ *         the result is too large), or an error as for bitcask_put() and bitcask_get()
  *
  * Ownership, threads and blocking: as bitcask_put(). Since 1.0.0.
  */

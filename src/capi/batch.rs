@@ -65,7 +65,8 @@ pub unsafe extern "C" fn bitcask_batch_put(
 /// @param json      one JSON document, `json_len` bytes, copied as given
 /// @param json_len  its length
 /// @param err       receives the reason of a failure; may be NULL
-/// @return BITCASK_OK, or: E_NOT_JSON, or an error as for bitcask_batch_put()
+/// @return BITCASK_OK, or: E_NOT_JSON, E_TOO_LARGE (also: nested too deep), or an error as for
+///         bitcask_batch_put()
 ///
 /// Threads: one at a time a batch. Does not block. Since 1.0.0.
 #[unsafe(no_mangle)]
@@ -114,7 +115,8 @@ pub unsafe extern "C" fn bitcask_batch_delete(
 /// @param db     the store; not NULL
 /// @param batch  the batch; not NULL; keeps its operations unless BITCASK_OK, so the call can be repeated
 /// @param err    receives the reason of a failure; may be NULL
-/// @return BITCASK_OK, or an error as for bitcask_put()
+/// @return BITCASK_OK, or: E_TOO_LARGE (more than 256 MiB as records, which take some 30 bytes more than key
+///         and value), or an error as for bitcask_put()
 ///
 /// Threads: any number on one store, one at a time a batch. Blocks: as bitcask_put(), once for the whole batch.
 /// Since 1.0.0.

@@ -22,7 +22,8 @@ use std::ffi::{c_char, c_void};
 /// @param json      one JSON document (RFC 8259, UTF-8), `json_len` bytes, no NUL needed
 /// @param json_len  its length; 0 is no document
 /// @param err       receives the reason of a failure, with the place in the text; may be NULL
-/// @return BITCASK_OK, or: E_NOT_JSON (nothing was written), or an error as for bitcask_put()
+/// @return BITCASK_OK, or: E_NOT_JSON (nothing was written), E_TOO_LARGE (also: nested too deep), or an error as
+///         for bitcask_put()
 ///
 /// Ownership, threads and blocking: as bitcask_put(). Since 1.0.0.
 #[unsafe(no_mangle)]
@@ -57,8 +58,8 @@ pub unsafe extern "C" fn bitcask_put_json(
 /// @param json_len  receives its length in bytes; may be NULL
 /// @param err       receives the reason of a failure; may be NULL
 /// @return BITCASK_OK; BITCASK_NOT_FOUND: no such key; BITCASK_NO_MATCH: nothing in the document at `pointer`;
-///         or: E_NOT_JSON (the value is no document), E_INVALID (also: `pointer` is malformed), or an error as
-///         for bitcask_get()
+///         or: E_NOT_JSON (the value is no document), E_TOO_LARGE (also: it is nested too deep), E_INVALID
+///         (also: `pointer` is malformed), or an error as for bitcask_get()
 ///
 /// Ownership: free `*json` with bitcask_free(). Threads and blocking: as bitcask_get(). Since 1.0.0.
 #[unsafe(no_mangle)]
@@ -98,8 +99,8 @@ pub unsafe extern "C" fn bitcask_get_json(
 /// @param patch_len    its length
 /// @param err          receives the reason of a failure; may be NULL
 /// @return BITCASK_OK; BITCASK_NOT_FOUND: no such key, nothing was written; or: E_NOT_JSON (the patch or the
-///         stored value is no document; the message says which), or an error as for bitcask_put() and
-///         bitcask_get()
+///         stored value is no document; the message says which), E_TOO_LARGE (also: one is nested too deep, or
+///         the result is too large), or an error as for bitcask_put() and bitcask_get()
 ///
 /// Ownership, threads and blocking: as bitcask_put(). Since 1.0.0.
 #[unsafe(no_mangle)]

@@ -28,8 +28,10 @@ use std::path::Path;
 /// @param out           receives the handle; not NULL; set to NULL unless the call answers BITCASK_OK
 /// @param err           receives the reason of a failure; may be NULL
 /// @return BITCASK_OK, or: E_INVALID (an argument or an option), E_LOCKED (open elsewhere), E_CORRUPT (the
-///         manifest is damaged or missing: nothing was touched), E_FORMAT (made by a newer version: nothing
-///         was touched), E_IO, E_NO_SPACE, E_NO_MEMORY
+///         manifest or a segment's file is missing, or the manifest is damaged: nothing was touched), E_FORMAT
+///         (of a newer version or the original Bitcask: nothing was touched), E_TOO_LARGE (more than 32 GiB of
+///         the log were not known to be durable, or there are more than a million segments), E_IO, E_NO_SPACE,
+///         E_NO_MEMORY
 ///
 /// Ownership: release the handle with bitcask_close(). Threads: any; it starts some, see "Threads". Blocks while
 /// it reads the whole log, which every open does in this version, and after a crash also while it reads the
@@ -69,8 +71,8 @@ pub unsafe extern "C" fn bitcask_open(
 ///
 /// @param db   the store; NULL does nothing and answers BITCASK_OK
 /// @param err  receives the reason of a failure; may be NULL
-/// @return BITCASK_OK, or: E_IO, E_NO_SPACE (not everything is durable), E_POISONED (an earlier failure, see
-///         bitcask_sync()), E_FORKED
+/// @return BITCASK_OK, or: E_IO, E_NO_SPACE, E_NO_MEMORY (not everything is durable), E_POISONED (an earlier
+///         failure, see bitcask_sync()), E_FORKED
 ///
 /// Ownership: ends `db`. Threads: one, the last. Blocks for one sync of what is not yet durable.
 /// Since 1.0.0.

@@ -22,7 +22,8 @@ use std::ptr;
 /// @param value_len  receives its length in bytes; not NULL
 /// @param err        receives the reason of a failure; may be NULL
 /// @return BITCASK_OK; BITCASK_NOT_FOUND; or: E_INVALID, E_TOO_LARGE (the key), E_CORRUPT (this key's value is
-///         damaged), E_IO, E_NO_MEMORY, E_FORKED. Unless BITCASK_OK, both outputs are zero.
+///         damaged, or the store is degraded and cannot tell), E_IO, E_NO_MEMORY, E_FORKED. Unless BITCASK_OK, both
+///         outputs are zero.
 ///
 /// Ownership: free `*value` with bitcask_free(). Threads: any number on one store, also beside writers.
 /// Blocks: for at most one read from the disk. Since 1.0.0.
@@ -174,7 +175,7 @@ pub unsafe extern "C" fn bitcask_pin_free(pin: *mut PinHandle) {
 /// @param key  `key_len` bytes, at most 65536; may be NULL if `key_len` is 0
 /// @param err  receives the reason of a failure; may be NULL
 /// @return BITCASK_OK: it has; BITCASK_NOT_FOUND: it has not; or: E_INVALID, E_TOO_LARGE, E_CORRUPT, E_IO,
-///         E_FORKED. Note that BITCASK_OK is 0: compare, do not use the status as a truth value.
+///         E_NO_MEMORY, E_FORKED. Note that BITCASK_OK is 0: compare, do not use the status as a truth value.
 ///
 /// Threads: any number. Does not block; in a degraded store as bitcask_get(). Since 1.0.0.
 #[unsafe(no_mangle)]

@@ -78,7 +78,7 @@ pub unsafe extern "C" fn bitcask_delete(
 ///
 /// @param db   the store; not NULL
 /// @param err  receives the reason of a failure; may be NULL
-/// @return BITCASK_OK, or: E_IO, E_NO_SPACE, E_POISONED, E_READ_ONLY, E_FORKED
+/// @return BITCASK_OK, or: E_INVALID, E_IO, E_NO_SPACE, E_NO_MEMORY, E_POISONED, E_READ_ONLY, E_FORKED
 ///
 /// Threads: any number; callers at the same time share one sync. Blocks until the device answers.
 /// Since 1.0.0.
