@@ -54,6 +54,10 @@ pub unsafe extern "C" fn bitcask_put(
 /// @return BITCASK_OK: the key was there and is not any more, as durable as any write; BITCASK_NOT_FOUND: there
 ///         was no such key and nothing was written; or an error as for bitcask_put()
 ///
+/// In a store that is degraded, see "Statistics", it writes the removal and answers BITCASK_OK also for a key that
+/// the store cannot vouch for, where bitcask_get() answers E_CORRUPT: the key may have been there or not, and is
+/// not any more.
+///
 /// Threads and blocking: as bitcask_put(). Since 1.0.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bitcask_delete(

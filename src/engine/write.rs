@@ -60,7 +60,8 @@ impl<E: Env> Db<E> {
         inner.append_one(writer, digest, &draft, key, value)
     }
 
-    /// Deletes `key`; `false` when it has no value, and then nothing is written.
+    /// Deletes `key`; `false` when it has no value, and then nothing is written. `true` also when the store cannot
+    /// tell, being degraded.
     ///
     /// # Errors
     /// As [`Db::put`].
