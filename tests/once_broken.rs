@@ -437,10 +437,14 @@ fn a_segment_that_recovery_seals_is_stated_with_the_counts_of_what_it_keeps() {
     let options = Options { max_segment_bytes: 16 << 20, ..Options::default() };
     let db = Db::open(sim.clone(), Path::new(DIR), &options).unwrap();
     let value = vec![7; 100_000];
-    (0..30u8).for_each(|n| drop(db.put(&[n], &value).unwrap()));
+    for n in 0..30u8 {
+        db.put(&[n], &value).unwrap();
+    }
     db.delete(&[0]).unwrap();
     db.sync().unwrap();
-    (30..60u8).for_each(|n| drop(db.put(&[n], &value).unwrap()));
+    for n in 30..60u8 {
+        db.put(&[n], &value).unwrap();
+    }
     let image = sim.crash(sim.op_count(), Survival::Everything);
     let db = Db::open(image.clone(), Path::new(DIR), &options).unwrap();
     assert_eq!((db.count().unwrap(), db.stats().unwrap().recovered_records), (59, 30));

@@ -38,7 +38,8 @@ pub(super) fn load<E: Env>(store: &Arc<Inner<E>>, segments: &[Stated<E>]) -> Res
     // Memory that is ready as a whole comes in huge pages, which loading feels more than anything else.
     while store.keydir.prepare() {}
     let ranges: Vec<_> = segments.iter().flat_map(|(segment, _)| ranges(segment)).collect();
-    let threads = store.env.parallelism().min(ranges.len()).max(1);
+    // Twice as many threads as can run: while some wait for the device, the others compute.
+    let threads = (2 * store.env.parallelism()).min(ranges.len()).max(1);
     let passes = ranges.iter().map(|_| None).collect();
     let work = Arc::new(Work {
         store: store.clone(),
