@@ -14,6 +14,8 @@ missing() {
     done <<'LIST'
 cc gcc
 g++ g++
+clang clang
+clang++ clang
 make make
 cmake cmake
 pkg-config pkg-config
