@@ -10,27 +10,26 @@ use crate::format::record::{Draft, Flags, RecordHeader};
 use crate::format::segment_header::SegmentHeader;
 use crate::io::env::File;
 use crate::keydir::location::MAX_RECORD_OFFSET;
+use crate::segment::output::Output;
 use crate::segment::reader::read_full;
 use crate::segment::scanner::{Scanner, Step};
-use std::io::{self, IoSlice};
 
-const FLUSH_AT_BYTES: usize = 1 << 20;
+/// How much of a value is read at a time.
+const READ_BYTES: usize = 1 << 20;
 
 /// Writes records of other segments into a new one.
 pub(super) struct Copier<'f, F: File> {
-    file: &'f F,
-    name: &'f str,
+    out: Output<'f, F>,
     uid: u64,
-    pending: Vec<u8>,
-    flushed: u64,
     sealed: Sealed,
 }
 
 impl<'f, F: File> Copier<'f, F> {
     /// Begins the new, empty file with `header`.
     pub(super) fn new(file: &'f F, name: &'f str, header: &SegmentHeader) -> Self {
-        let pending = header.encode().to_vec();
-        Copier { file, name, uid: header.uid, pending, flushed: 0, sealed: Sealed::default() }
+        let mut out = Output::new(file, name, 0);
+        out.pending.extend_from_slice(&header.encode());
+        Copier { out, uid: header.uid, sealed: Sealed::default() }
     }
 
     /// Copies the records of `from..to`, which have been judged whole.
@@ -54,26 +53,25 @@ impl<'f, F: File> Copier<'f, F> {
     }
 
     fn add(&mut self, source: &Listed<F>, offset: u64, header: &RecordHeader, draft: &Draft) -> Result<()> {
-        let place = self.flushed + self.pending.len() as u64;
+        let place = self.out.end();
         if place >= MAX_RECORD_OFFSET {
             return Err(Error::TooLarge { what: "unproven log", size: place, limit: MAX_RECORD_OFFSET });
         }
         let bytes = draft.header(header.version, self.uid, place);
-        self.pending.extend_from_slice(&bytes[..draft.header_len()]);
+        self.out.pending.extend_from_slice(&bytes[..draft.header_len()]);
         let (mut at, end) = (offset + draft.header_len() as u64, offset + header.record_len());
         while at < end {
-            let want = usize::try_from(end - at).unwrap_or(usize::MAX).min(FLUSH_AT_BYTES);
-            let old = self.pending.len();
-            self.pending.resize(old + want, 0);
-            let got = read_full(&source.file, &mut self.pending[old..], at)
+            let want = usize::try_from(end - at).unwrap_or(usize::MAX).min(READ_BYTES);
+            let pending = &mut self.out.pending;
+            let old = pending.len();
+            pending.resize(old + want, 0);
+            let got = read_full(&source.file, &mut pending[old..], at)
                 .map_err(|err| Error::io("read", &source.name, err))?;
             if got < want {
                 return Err(Error::corrupt(&source.name, at, "the file became shorter while it was read"));
             }
             at += want as u64;
-            if self.pending.len() >= FLUSH_AT_BYTES {
-                self.flush()?;
-            }
+            self.out.flush_if_large()?;
         }
         self.sealed.records += 1;
         self.sealed.tombstones += u64::from(header.flags.has(Flags::TOMBSTONE));
@@ -81,26 +79,11 @@ impl<'f, F: File> Copier<'f, F> {
         Ok(())
     }
 
-    fn flush(&mut self) -> Result<()> {
-        let failed = |err| Error::io("write", self.name, err);
-        let mut done = 0;
-        while done < self.pending.len() {
-            let at = self.flushed + done as u64;
-            match self.file.write_at(&[IoSlice::new(&self.pending[done..])], at).map_err(failed)? {
-                0 => return Err(failed(io::ErrorKind::WriteZero.into())),
-                wrote => done += wrote,
-            }
-        }
-        self.flushed += done as u64;
-        self.pending.clear();
-        Ok(())
-    }
-
     /// Makes the new segment durable and tells what it holds.
     pub(super) fn finish(mut self) -> Result<Sealed> {
-        self.flush()?;
-        self.file.sync_data().map_err(|err| Error::io("sync", self.name, err))?;
-        self.sealed.len = self.flushed;
+        self.out.flush()?;
+        self.out.file.sync_data().map_err(|err| Error::io("sync", self.out.name, err))?;
+        self.sealed.len = self.out.end();
         Ok(self.sealed)
     }
 }

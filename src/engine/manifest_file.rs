@@ -4,8 +4,9 @@ use crate::error::{Error, Result};
 use crate::format::manifest::{MAX_LEN, Manifest, ManifestError};
 use crate::format::names::{MANIFEST, MANIFEST_NEW};
 use crate::io::env::{Dir, File};
+use crate::segment::output::write_all;
 use crate::segment::reader::read_full;
-use std::io::{self, IoSlice};
+use std::io;
 
 /// Why the manifest was not replaced.
 pub(crate) enum ReplaceError {
@@ -66,13 +67,6 @@ fn write_new<D: Dir>(dir: &D, manifest: &Manifest) -> io::Result<()> {
         _ => {}
     }
     let file = dir.create(MANIFEST_NEW)?;
-    let bytes = manifest.encode();
-    let mut done = 0;
-    while done < bytes.len() {
-        match file.write_at(&[IoSlice::new(&bytes[done..])], done as u64)? {
-            0 => return Err(io::ErrorKind::WriteZero.into()),
-            wrote => done += wrote,
-        }
-    }
+    write_all(&file, &manifest.encode(), 0)?;
     file.sync_data()
 }

@@ -1,6 +1,8 @@
 //! Every on-disk byte, as pure functions over buffers; `docs/FORMAT.md` is the same in prose.
 
 pub mod coding;
+pub mod filter;
+pub mod hint;
 pub mod manifest;
 pub mod marker;
 pub mod names;

@@ -61,6 +61,18 @@ impl Flags {
         Flags(self.0 | other.0)
     }
 
+    /// These flags and a key's length, in the word that holds both.
+    pub(super) fn with_key_len(self, key_len: usize) -> u32 {
+        u32::try_from(key_len).unwrap_or(u32::MAX) | u32::from(self.0) << KEY_LEN_BITS
+    }
+
+    /// Flags and key length out of their word; `None` when they cannot be.
+    pub(super) fn and_key_len(word: u32) -> Option<(Self, u32)> {
+        let key_len = word & ((1 << KEY_LEN_BITS) - 1);
+        let flags = Flags(u16::try_from(word >> KEY_LEN_BITS).ok()?);
+        (key_len as usize <= MAX_KEY_LEN && flags.0 & !Flags::KNOWN == 0).then_some((flags, key_len))
+    }
+
     /// These flags without those.
     pub const fn without(self, other: Flags) -> Flags {
         Flags(self.0 & !other.0)
@@ -93,11 +105,9 @@ impl RecordHeader {
         if bytes.len() < RECORD_HEADER_LEN {
             return None;
         }
-        let word = u32_at(bytes, AT_KEY_LEN_AND_FLAGS);
-        let key_len = word & ((1 << KEY_LEN_BITS) - 1);
-        let flags = Flags(u16::try_from(word >> KEY_LEN_BITS).ok()?);
+        let (flags, key_len) = Flags::and_key_len(u32_at(bytes, AT_KEY_LEN_AND_FLAGS))?;
         let version = u64_at(bytes, AT_VERSION);
-        if key_len as usize > MAX_KEY_LEN || flags.0 & !Flags::KNOWN != 0 || version >= VERSION_END {
+        if version >= VERSION_END {
             return None;
         }
         let deadline = match flags.has(Flags::EXPIRES) {
@@ -128,7 +138,7 @@ impl RecordHeader {
 
     /// Length of the whole record, padding included: the distance to the next.
     pub fn record_len(&self) -> u64 {
-        (self.value_at() as u64 + u64::from(self.value_len)).next_multiple_of(RECORD_ALIGN)
+        record_len(self.deadline.is_some(), self.key_len as usize, self.value_len)
     }
 
     /// Whether `header_crc` is right for this key and place. `bytes` begin with the header.
@@ -140,6 +150,12 @@ impl RecordHeader {
     pub fn is_expired(&self, now_ns: u64) -> bool {
         self.deadline.is_some_and(|deadline| deadline <= now_ns)
     }
+}
+
+/// Length of a whole record, padding included.
+pub(super) fn record_len(expires: bool, key_len: usize, value_len: u32) -> u64 {
+    let header_len = if expires { RECORD_HEADER_MAX_LEN } else { RECORD_HEADER_LEN };
+    ((header_len + key_len) as u64 + u64::from(value_len)).next_multiple_of(RECORD_ALIGN)
 }
 
 /// The checksum's end: the header behind itself, uid and offset, in one piece, since most of the cost of checksumming
@@ -223,7 +239,7 @@ impl Draft {
     pub fn header(&self, version: u64, uid: u64, offset: u64) -> [u8; RECORD_HEADER_MAX_LEN] {
         let mut out = [0; RECORD_HEADER_MAX_LEN];
         set_u32(&mut out, AT_VALUE_CRC, self.value_crc);
-        set_u32(&mut out, AT_KEY_LEN_AND_FLAGS, self.key_len | u32::from(self.flags.0) << KEY_LEN_BITS);
+        set_u32(&mut out, AT_KEY_LEN_AND_FLAGS, self.flags.with_key_len(self.key_len as usize));
         set_u32(&mut out, AT_VALUE_LEN, self.value_len);
         set_u64(&mut out, AT_VERSION, version);
         set_u64(&mut out, AT_DEADLINE, self.deadline.unwrap_or(0));
