@@ -1,11 +1,11 @@
-//! How the log thread is woken.
+//! How a background thread is woken, and told to stop.
 //!
 //! Ringing costs one atomic exchange while the thread is at work already, so a writer may ring with every put.
 
 use crate::sync::{AtomicBool, Condvar, Mutex, Ordering};
 use std::time::{Duration, Instant};
 
-/// How the log thread is told what to do.
+/// How a thread is told what to do.
 #[derive(Default)]
 pub(crate) struct Bell {
     /// Lets a writer see without a lock that it need not ring again.
@@ -31,6 +31,11 @@ impl Bell {
     pub(crate) fn stop(&self) {
         self.state.lock().stop = true;
         self.rung.notify_one();
+    }
+
+    /// Whether the thread is to stop: for work that takes long.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.state.lock().stop
     }
 
     /// Waits for the bell, or for `limit`; `None` means stop, otherwise whether the bell was rung.

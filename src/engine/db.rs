@@ -1,20 +1,23 @@
 //! An open handle: its start, its end, and what it can tell.
 
-use super::log_thread;
+use super::background::{self, Duty};
+use super::bell::Bell;
 use super::manifest_file;
 use super::shared::Inner;
 use crate::error::{Error, Result};
 use crate::format::manifest::CleanClose;
 use crate::io::env::{Dir, Env, Thread};
+use crate::options::SyncMode;
 use crate::stats::Stats;
 use crate::sync::{Arc, Ordering};
+use std::time::Duration;
 
 /// An open store. All methods may be called from many threads at once.
 ///
 /// Dropping the handle closes it as [`Db::close`] does, without telling of errors.
 pub struct Db<E: Env> {
     inner: Arc<Inner<E>>,
-    thread: Option<Box<dyn Thread>>,
+    threads: Vec<(Box<dyn Thread>, Arc<Bell>)>,
     open: bool,
 }
 
@@ -23,18 +26,31 @@ pub type Store = Db<crate::io::disk::Disk>;
 
 impl<E: Env> Db<E> {
     pub(super) fn start(inner: Arc<Inner<E>>) -> Result<Self> {
-        let mut db = Db { thread: None, open: true, inner };
+        let interval = match inner.options.sync {
+            SyncMode::IntervalMs(ms) => Some(Duration::from_millis(ms)),
+            SyncMode::None | SyncMode::Always => None,
+        };
+        let mut db = Db { threads: Vec::new(), open: true, inner };
         if db.inner.writer.is_some() {
-            let (bell, store) = (db.inner.bell.clone(), Arc::downgrade(&db.inner));
-            let sync = db.inner.options.sync;
-            let work = Box::new(move || log_thread::run(&bell, &store, sync));
-            db.thread = db
-                .inner
-                .env
-                .spawn("bitcask-log", work)
-                .map_err(|err| Error::io("start the log thread for", &db.inner.path, err))?;
+            let job = |inner: &Inner<E>, due| inner.run_log_jobs(due);
+            db.spawn("bitcask-log", db.inner.bell.clone(), Duty { name: "log thread", interval, job })?;
+            let job = |inner: &Inner<E>, _| inner.run_merge_jobs();
+            let duty = Duty { name: "merge thread", interval: None, job };
+            db.spawn("bitcask-merge", db.inner.merge_bell.clone(), duty)?;
+            if db.inner.wants_merge_jobs() {
+                db.inner.merge_bell.ring();
+            }
         }
         Ok(db)
+    }
+
+    fn spawn(&mut self, name: &str, bell: Arc<Bell>, duty: Duty<E>) -> Result<()> {
+        let (its_bell, store) = (bell.clone(), Arc::downgrade(&self.inner));
+        let work = Box::new(move || background::run(&its_bell, &store, &duty));
+        let thread = self.inner.env.spawn(name, work);
+        let thread = thread.map_err(|err| Error::io("start a thread for", &self.inner.path, err))?;
+        self.threads.extend(thread.map(|thread| (thread, bell)));
+        Ok(())
     }
 
     #[inline]
@@ -65,7 +81,15 @@ impl<E: Env> Db<E> {
         self.inner.run_log_jobs(false)
     }
 
-    /// Stops the log thread, makes everything durable, marks the close as clean and releases the directory.
+    /// Does one round of the merge thread's work, in a world without threads.
+    ///
+    /// # Errors
+    /// What the work met; it is also in the stats.
+    pub fn step_merge_thread(&self) -> Result<()> {
+        self.inner.run_merge_jobs()
+    }
+
+    /// Stops the threads, makes everything durable, marks the close as clean and releases the directory.
     /// Everything is released even when it answers an error. In a forked child nothing but memory is.
     ///
     /// # Errors
@@ -88,15 +112,11 @@ impl<E: Env> Db<E> {
             return Ok(());
         }
         if let Err(err) = self.inner.check_process() {
-            if let Some(thread) = self.thread.take() {
-                thread.forget();
-            }
+            self.threads.drain(..).for_each(|(thread, _)| thread.forget());
             return Err(err);
         }
-        if let Some(thread) = self.thread.take() {
-            self.inner.bell.stop();
-            thread.join();
-        }
+        self.threads.iter().for_each(|(_, bell)| bell.stop());
+        self.threads.drain(..).for_each(|(thread, _)| thread.join());
         let closed = if self.inner.writer.is_some() { self.inner.close_cleanly() } else { Ok(()) };
         let unlocked = self.inner.dir.unlock().map_err(|err| Error::io("unlock", &self.inner.path, err));
         closed.and(unlocked)

@@ -9,7 +9,7 @@ use std::io;
 pub(crate) struct Health {
     poisoned: AtomicBool,
     reason: Mutex<Option<String>>,
-    background_failing: AtomicBool,
+    log_failing: AtomicBool,
     background_errors: AtomicU64,
     last_background: Mutex<Option<BackgroundError>>,
 }
@@ -44,20 +44,25 @@ impl Health {
         self.reason.lock().clone()
     }
 
-    /// Notes how a round of background work ended.
-    pub(crate) fn note_background(&self, outcome: &Result<()>) {
+    /// Notes how a round of the log thread's work ended, which writes may come to depend on.
+    pub(crate) fn note_log_jobs(&self, outcome: &Result<()>) {
         if let Err(err) = outcome {
-            self.background_errors.fetch_add(1, Ordering::Relaxed);
-            let kept = BackgroundError { text: err.to_string(), os_errno: err.os_errno() };
-            *self.last_background.lock() = Some(kept);
+            self.note_background_error(err);
         }
         // Last, so that whoever sees the flag finds the error.
-        self.background_failing.store(outcome.is_err(), Ordering::Release);
+        self.log_failing.store(outcome.is_err(), Ordering::Release);
     }
 
-    /// Why the last round of background work failed, if it did; a system error keeps its number.
-    pub(crate) fn background_failure(&self) -> Option<io::Error> {
-        if !self.background_failing.load(Ordering::Acquire) {
+    /// Notes a failure of background work.
+    pub(crate) fn note_background_error(&self, err: &Error) {
+        self.background_errors.fetch_add(1, Ordering::Relaxed);
+        let kept = BackgroundError { text: err.to_string(), os_errno: err.os_errno() };
+        *self.last_background.lock() = Some(kept);
+    }
+
+    /// Why the last round of the log thread's work failed, if it did; a system error keeps its number.
+    pub(crate) fn log_failure(&self) -> Option<io::Error> {
+        if !self.log_failing.load(Ordering::Acquire) {
             return None;
         }
         let last = self.last_background.lock();

@@ -1,26 +1,23 @@
-//! Fills the keydir from the segments, on all cores.
+//! Fills the keydir from hints and segments, on all cores.
 //!
-//! Segments are cut into ranges that are scanned in any order and at the same time. The keydir keeps the newest
-//! position of each key, deletions included, and the deletions are swept when all is in. A range begins at the
-//! first record found in it, and when all are done each must begin where the one before it ended: what lies
-//! between is damage. Every checksum is verified.
+//! A sealed segment is loaded from its hint, where that is whole and agrees with the manifest; from its data otherwise.
+//! Segments are cut into parts that are read in any order and at the same time (`load_tasks`). The keydir keeps the
+//! newest position of each key, deletions included, and the deletions are swept when all is in. A range of data begins
+//! at the first record found in it, and when all are done each must begin where the one before it ended: what lies
+//! between is damage. In data, every checksum is verified.
 
 use super::listed::RECORDS_AT;
+use super::load_tasks::{Pass, Task, run};
 use super::shared::{Degraded, FileOf, Inner};
 use crate::error::{Error, Result};
-use crate::format::manifest::Sealed;
-use crate::format::record::Flags;
-use crate::io::env::{Env, File};
-use crate::keydir::Digest;
-use crate::keydir::location::{Location, MAX_RECORD_OFFSET};
-use crate::segment::scanner::{Scanned, Scanner, Step};
-use crate::segment::view::{Position, Segment};
-use crate::sync::{Arc, AtomicUsize, Mutex, Ordering};
-
-/// Records entered in the keydir together, so that their cache misses overlap.
-const GROUP: usize = 64;
-/// How much of a segment one thread takes at a time.
-const RANGE_BYTES: u64 = 16 << 20;
+use crate::format::manifest::{Sealed, SegmentState};
+use crate::format::names;
+use crate::io::env::{Dir, Env, File};
+use crate::segment::hint_reader::Hint;
+use crate::segment::hint_writer::HintId;
+use crate::segment::view::{HintState, Position, Segment};
+use crate::sync::{Arc, Ordering};
+use std::collections::HashMap;
 
 /// A segment and the length that it is supposed to have.
 type Stated<E> = (Arc<Segment<FileOf<E>>>, u64);
@@ -33,40 +30,27 @@ pub(super) struct Seen {
     pub(super) youngest: Sealed,
 }
 
-/// Scans all segments.
+/// How a segment was loaded.
+struct Loaded {
+    from_hint: bool,
+    passes: Vec<Pass>,
+}
+
+/// Loads all segments.
 pub(super) fn load<E: Env>(store: &Arc<Inner<E>>, segments: &[Stated<E>]) -> Result<Seen> {
     // Memory that is ready as a whole comes in huge pages, which loading feels more than anything else.
     while store.keydir.prepare() {}
-    let ranges: Vec<_> = segments.iter().flat_map(|(segment, _)| ranges(segment)).collect();
-    // Twice as many threads as can run: while some wait for the device, the others compute.
-    let threads = (2 * store.env.parallelism()).min(ranges.len()).max(1);
-    let passes = ranges.iter().map(|_| None).collect();
-    let work = Arc::new(Work {
-        store: store.clone(),
-        ranges,
-        next: AtomicUsize::new(0),
-        passes: Mutex::new(passes),
-    });
-    let mut helpers = Vec::new();
-    for _ in 1..threads {
-        let work = work.clone();
-        match store.env.spawn("bitcask-load", Box::new(move || work.run())) {
-            Ok(Some(thread)) => helpers.push(thread),
-            Ok(None) | Err(_) => break,
-        }
-    }
-    work.run();
-    for helper in helpers {
-        helper.join();
-    }
-    let mut passes = std::mem::take(&mut *work.passes.lock()).into_iter();
+    let loaded = load_parts(store, segments)?;
     let active = store.writer().ok().map(|writer| writer.lock().active().uid);
     let (mut seen, mut damage) = (Seen::default(), Damage::default());
-    for (segment, stated) in segments {
-        let passes = passes.by_ref().take(ranges_of(segment).count());
-        let died = || Err(Error::io("load", &segment.name, std::io::Error::other("a loading thread died")));
-        let passes: Vec<_> = passes.map(|pass| pass.unwrap_or_else(died)).collect::<Result<_>>()?;
-        damage.check(segment, *stated, &passes);
+    for ((segment, stated), Loaded { from_hint, passes }) in segments.iter().zip(loaded) {
+        if from_hint {
+            segment.set_hint_state(HintState::Whole);
+            // What is cut off is told by its keys, which are known.
+            damage.records += u64::from(segment.readable_len() < *stated);
+        } else {
+            damage.check(segment, *stated, &passes);
+        }
         let mut held = Sealed { len: segment.readable_len(), ..Sealed::default() };
         for pass in &passes {
             held.records += pass.records;
@@ -88,37 +72,64 @@ pub(super) fn load<E: Env>(store: &Arc<Inner<E>>, segments: &[Stated<E>]) -> Res
     Ok(seen)
 }
 
-/// A part of a segment.
-struct Range<E: Env> {
-    segment: Arc<Segment<FileOf<E>>>,
-    from: u64,
-    to: u64,
+/// Loads each segment from its hint if that turns out to be whole, else from its data.
+fn load_parts<E: Env>(store: &Arc<Inner<E>>, segments: &[Stated<E>]) -> Result<Vec<Loaded>> {
+    let hints = hints(store, segments);
+    let tasks = segments.iter().zip(&hints).map(|((segment, _), hint)| match hint {
+        Some(hint) => Task::of_hint(segment, hint.clone()).collect(),
+        None => Task::of_data(segment).collect(),
+    });
+    let mut loaded = run_for_each(store, segments, tasks.collect())?;
+    for (loaded, hint) in loaded.iter_mut().zip(&hints) {
+        loaded.from_hint = hint.is_some() && loaded.passes.iter().all(|pass| !pass.bad_hint);
+    }
+    let failed = |(at, loaded): (usize, &Loaded)| (hints[at].is_some() && !loaded.from_hint).then_some(at);
+    let again: Vec<_> = loaded.iter().enumerate().filter_map(failed).collect();
+    let segments: Vec<_> = again.iter().map(|&at| segments[at].clone()).collect();
+    let tasks = segments.iter().map(|(segment, _)| Task::of_data(segment).collect());
+    for (at, from_data) in again.into_iter().zip(run_for_each(store, &segments, tasks.collect())?) {
+        loaded[at] = from_data;
+    }
+    Ok(loaded)
 }
 
-fn ranges_of<F: File>(segment: &Segment<F>) -> impl Iterator<Item = (u64, u64)> {
-    // No location can name a record that begins further on, so there is none.
-    let end = segment.readable_len().min(MAX_RECORD_OFFSET);
-    let step = usize::try_from(RANGE_BYTES).unwrap_or(usize::MAX);
-    (RECORDS_AT..end).step_by(step).map(move |from| (from, (from + RANGE_BYTES).min(end)))
+/// Does the tasks of all segments, and sorts the outcomes by segment.
+fn run_for_each<E: Env>(
+    store: &Arc<Inner<E>>,
+    segments: &[Stated<E>],
+    tasks: Vec<Vec<Task<E>>>,
+) -> Result<Vec<Loaded>> {
+    let counts: Vec<_> = tasks.iter().map(Vec::len).collect();
+    let mut passes = run(store, tasks.into_iter().flatten().collect()).into_iter();
+    let mut of_segment = |(count, (segment, _)): (usize, &Stated<E>)| {
+        let died = || Err(Error::io("load", &segment.name, std::io::Error::other("a loading thread died")));
+        let passes = passes.by_ref().take(count).map(|pass| pass.unwrap_or_else(died));
+        Ok(Loaded { from_hint: false, passes: passes.collect::<Result<_>>()? })
+    };
+    counts.into_iter().zip(segments).map(&mut of_segment).collect()
 }
 
-fn ranges<E: Env>(segment: &Arc<Segment<FileOf<E>>>) -> Vec<Range<E>> {
-    ranges_of(segment).map(|(from, to)| Range { segment: segment.clone(), from, to }).collect()
-}
-
-/// What was met in a range.
-#[derive(Default)]
-struct Pass {
-    records: u64,
-    tombstones: u64,
-    highest_version: u64,
-    bad_values: u64,
-    /// Where the first record begins, if one does.
-    first: Option<u64>,
-    /// Where the record after the last begins; `None` when the range ends in damage.
-    next: Option<u64>,
-    /// Damage between records: from, to.
-    gaps: Vec<(u64, u64)>,
+/// For each segment its hint, if it has one that agrees with the manifest. What cannot be read is none.
+fn hints<E: Env>(store: &Inner<E>, segments: &[Stated<E>]) -> Vec<Option<Arc<Hint<FileOf<E>>>>> {
+    let manifest = store.manifest.lock().clone();
+    let sealed: HashMap<_, _> = manifest
+        .segments
+        .iter()
+        .filter_map(|entry| match entry.state {
+            SegmentState::Sealed(sealed) => Some((entry.uid, sealed)),
+            SegmentState::Unsealed { .. } => None,
+        })
+        .collect();
+    let hint_of = |(segment, _): &Stated<E>| {
+        let sealed = sealed.get(&segment.uid)?;
+        let id = HintId { database: manifest.database, uid: segment.uid, segment_len: sealed.len };
+        let name = names::hint(segment.number);
+        let hint = Hint::open(store.dir.open(&name, false).ok()?, name, id).ok()??;
+        let header = hint.header();
+        let agrees = (header.entries, header.tombstones) == (sealed.records, sealed.tombstones);
+        agrees.then(|| Arc::new(hint))
+    };
+    segments.iter().map(hint_of).collect()
 }
 
 /// What is damaged in all segments.
@@ -161,109 +172,5 @@ impl Damage {
         if self.newest.as_ref().is_none_or(|(held, _)| *held < at) {
             self.newest = Some((at, format!("{} is damaged at byte {offset}: {what}", segment.name)));
         }
-    }
-}
-
-struct Work<E: Env> {
-    store: Arc<Inner<E>>,
-    ranges: Vec<Range<E>>,
-    next: AtomicUsize,
-    passes: Mutex<Vec<Option<Result<Pass>>>>,
-}
-
-impl<E: Env> Work<E> {
-    fn run(&self) {
-        loop {
-            let at = self.next.fetch_add(1, Ordering::Relaxed);
-            let Some(range) = self.ranges.get(at) else {
-                return;
-            };
-            let pass = self.scan(range);
-            self.passes.lock()[at] = Some(pass);
-        }
-    }
-
-    fn scan(&self, range: &Range<E>) -> Result<Pass> {
-        let Range { segment, from, to } = range;
-        let mut scanner =
-            Scanner::new(&segment.file, &segment.name, segment.uid, *from, segment.readable_len());
-        let mut pass = Pass::default();
-        let mut group = Group { store: &self.store, segment, pairs: Vec::with_capacity(GROUP) };
-        pass.first = scanner.seek(*from, *to)?;
-        if pass.first.is_none() {
-            return Ok(pass);
-        }
-        while scanner.position() < *to {
-            match scanner.step()? {
-                Step::Record(record) => {
-                    pass.count(&record);
-                    if !record.header.flags.has(Flags::INTERNAL) {
-                        let digest = self.store.secret.digest(record.key);
-                        group.add(digest, location(segment, &record))?;
-                    }
-                }
-                Step::Bad { offset } => match scanner.resync(*to)? {
-                    Some(until) => pass.gaps.push((offset, until)),
-                    None => {
-                        pass.gaps.push((offset, *to));
-                        group.flush()?;
-                        return Ok(pass);
-                    }
-                },
-                Step::End => break,
-            }
-        }
-        pass.next = Some(scanner.position());
-        group.flush()?;
-        Ok(pass)
-    }
-}
-
-impl Pass {
-    fn count(&mut self, record: &Scanned<'_>) {
-        self.bad_values += u64::from(!record.value_ok);
-        if !record.header.flags.has(Flags::INTERNAL) {
-            self.records += 1;
-            self.tombstones += u64::from(record.header.flags.has(Flags::TOMBSTONE));
-            self.highest_version = self.highest_version.max(record.header.version);
-        }
-    }
-}
-
-fn location<F: File>(segment: &Segment<F>, record: &Scanned<'_>) -> Location {
-    let mut at = Location::new(segment.slot, record.offset, record.header.record_len());
-    if record.header.flags.has(Flags::TOMBSTONE) {
-        at = at.as_tombstone();
-    }
-    if record.header.deadline.is_some() {
-        at = at.as_expiring();
-    }
-    at
-}
-
-struct Group<'a, E: Env> {
-    store: &'a Inner<E>,
-    segment: &'a Segment<FileOf<E>>,
-    pairs: Vec<(Digest, Location)>,
-}
-
-impl<E: Env> Group<'_, E> {
-    fn add(&mut self, digest: Digest, at: Location) -> Result<()> {
-        self.pairs.push((digest, at));
-        if self.pairs.len() == GROUP { self.flush() } else { Ok(()) }
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        let live =
-            self.pairs.iter().filter(|(_, at)| !at.is_tombstone()).map(|(_, at)| at.typical_len()).sum();
-        self.segment.add_live(live);
-        let view = self.store.view.load();
-        self.store.keydir.load_batch(&self.pairs, |lost| {
-            if let Some(segment) = view.segment(lost.slot()).filter(|_| !lost.is_tombstone()) {
-                segment.sub_live(lost.typical_len());
-            }
-        })?;
-        self.pairs.clear();
-        Ok(())
     }
 }

@@ -23,7 +23,7 @@ impl<E: Env> Inner<E> {
             return Ok(());
         }
         let outcome = self.log_jobs(sync_now);
-        self.health.note_background(&outcome);
+        self.health.note_log_jobs(&outcome);
         outcome
     }
 
@@ -89,6 +89,9 @@ impl<E: Env> Inner<E> {
         });
         drop(writer);
         self.counters.rotations.fetch_add(sealed.len() as u64, Ordering::Relaxed);
+        if !sealed.is_empty() {
+            self.merge_bell.ring();
+        }
         made
     }
 

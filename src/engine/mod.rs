@@ -1,16 +1,18 @@
 //! The store itself: opening and recovery, writes and their durability, reads, the log thread.
 
 mod assembly;
+mod background;
 mod bell;
 mod commit;
 mod commits;
 mod copy;
 mod db;
 mod health;
+mod hints;
 mod listed;
 mod load;
+mod load_tasks;
 mod log_jobs;
-mod log_thread;
 mod manifest_file;
 mod open;
 mod read;

@@ -50,6 +50,7 @@ impl<E: Env> Db<E> {
         let Prepared { manifest, segments, writer, keydir, mapped, discarded, copied, bad_headers } =
             prepared;
         let inner = Arc::new(Inner {
+            database: manifest.database,
             secret: Secret::new(&manifest.hash_secret),
             view: ArcSwap::from_pointee(View::new(segments.iter().map(|(segment, _)| segment.clone()))),
             writer: writer.map(|start| OwnLines(Mutex::new(Writer::new(start)))),
@@ -64,6 +65,7 @@ impl<E: Env> Db<E> {
             keydir,
             commits: Default::default(),
             bell: Default::default(),
+            merge_bell: Default::default(),
             health: Default::default(),
             degraded: Default::default(),
             counters: Default::default(),

@@ -5,6 +5,7 @@ use super::commits::Commits;
 use super::health::Health;
 use super::writer::Writer;
 use crate::error::{Error, Result};
+use crate::format::coding::Id128;
 use crate::format::manifest::Manifest;
 use crate::io::env::{Dir, Env};
 use crate::keydir::location::SegmentSlot;
@@ -32,13 +33,16 @@ pub(crate) struct Inner<E: Env> {
     pub(crate) options: Options,
     pub(crate) process: u64,
     pub(crate) mapped: bool,
+    pub(crate) database: Id128,
     pub(crate) secret: Secret,
     pub(crate) keydir: Keydir,
     pub(crate) view: ArcSwap<View<FileOf<E>>>,
     /// `None` on a read-only handle.
     pub(crate) writer: Option<OwnLines<Mutex<Writer<FileOf<E>>>>>,
     pub(crate) commits: Commits,
+    /// The log thread's.
     pub(crate) bell: Arc<Bell>,
+    pub(crate) merge_bell: Arc<Bell>,
     /// Held by whoever replaces the manifest, over the whole of it; never on a put's path. The first lock taken.
     pub(crate) replacing: Mutex<()>,
     /// The manifest as it is on the disk, but for numbers used up since.

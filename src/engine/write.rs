@@ -160,7 +160,7 @@ impl<E: Env> Inner<E> {
         let writer = self.writer()?.lock();
         self.health.check()?;
         if writer.is_stuck()
-            && let Some(source) = self.health.background_failure()
+            && let Some(source) = self.health.log_failure()
         {
             return Err(Error::io("prepare a segment after", &writer.active().name, source));
         }

@@ -40,10 +40,9 @@ pub fn may_contain(filter: &[u8], hash: u64) -> bool {
 }
 
 /// Where the hash's block begins: its high half, scaled to the number of blocks.
-#[expect(clippy::cast_possible_truncation, reason = "a fraction of the number of blocks is below it")]
 fn block_at(filter_len: usize, hash: u64) -> usize {
     let blocks = (filter_len / BLOCK_LEN) as u64;
-    ((hash >> 32) * blocks >> 32) as usize * BLOCK_LEN
+    (((hash >> 32) * blocks) >> 32) as usize * BLOCK_LEN
 }
 
 /// For each word of the block, the bit that the hash's low half picks.

@@ -15,6 +15,11 @@ pub fn segment(number: u64) -> String {
     format!("{number:0DIGITS$}.data")
 }
 
+/// The name of a segment's hint.
+pub fn hint(number: u64) -> String {
+    format!("{number:0DIGITS$}.hint")
+}
+
 /// The number in the name of a segment.
 pub fn parse_segment(name: &str) -> Option<u64> {
     parse(name, ".data")
@@ -39,7 +44,7 @@ mod tests {
     fn a_segment_name_gives_back_its_number() {
         assert_eq!(segment(1), "000000000001.data");
         assert_eq!(parse_segment(&segment(NUMBER_END - 1)), Some(NUMBER_END - 1));
-        assert_eq!(parse_hint("000000000007.hint"), Some(7));
+        assert_eq!(parse_hint(&hint(7)), Some(7));
     }
 
     #[test]

@@ -38,8 +38,9 @@ impl Keydir {
         outcome
     }
 
-    /// Brings in many locations, and tells `on_superseded` each one that is not the newest of its key. Waits for
-    /// memory once for many digests rather than once for each.
+    /// Brings in many locations, and tells `on_superseded` each one that is not the newest of its key, or that is and
+    /// was brought in before: of all that came, what was not told is what the index holds. Waits for memory once for
+    /// many digests rather than once for each.
     ///
     /// # Errors
     /// `NoMemory`; some locations were brought in.
@@ -60,7 +61,8 @@ impl Keydir {
             for &(digest, location) in window {
                 match self.load_one(digest, location, &mut tally) {
                     Ok(LoadOutcome::Superseded(older)) => on_superseded(older),
-                    Ok(LoadOutcome::Added | LoadOutcome::Known) => (),
+                    Ok(LoadOutcome::Known) => on_superseded(location),
+                    Ok(LoadOutcome::Added) => (),
                     Err(error) => {
                         result = Err(error);
                         break 'batch;

@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn entries_come_by_key_and_the_newest_of_a_key_first() {
-        for keys in [1, 2, 300, 20_000] {
+        for keys in [1, 2, 300, 40_000] {
             let hint = open(&written(keys), ID).expect("the hint");
             assert_eq!((hint.header().entries, hint.header().tombstones), (2 * keys, keys));
             let mut expected: Vec<Row> =

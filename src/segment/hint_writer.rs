@@ -14,7 +14,12 @@ use crate::format::record::{Flags, RecordHeader};
 use crate::io::env::File;
 use crate::keydir::Secret;
 use crate::segment::output::{Output, write_all};
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 
+/// How many items are sorted at once: some milliseconds' work.
+const RUN_LEN: usize = 1 << 15;
 /// How often the caller is asked whether to go on, in entries.
 const ASK_EVERY: usize = 4096;
 
@@ -72,9 +77,11 @@ impl HintBuilder {
         secret: &Secret,
         go_on: impl Fn() -> bool,
     ) -> Result<bool> {
-        self.sort();
+        if !self.sort_runs(&go_on) {
+            return Ok(false);
+        }
         let mut body = Body::new(Output::new(file, name, HINT_HEADER_LEN as u64), secret);
-        for (number, item) in self.order.iter().enumerate() {
+        for (number, item) in self.merged().enumerate() {
             if number % ASK_EVERY == 0 && !go_on() {
                 return Ok(false);
             }
@@ -93,15 +100,41 @@ impl HintBuilder {
         Ok(true)
     }
 
-    fn sort(&mut self) {
+    /// Sorts run by run, so that it can be told to stop between them.
+    fn sort_runs(&mut self, go_on: impl Fn() -> bool) -> bool {
         let mut order = std::mem::take(&mut self.order);
-        order.sort_unstable_by(|a, b| {
-            a.prefix.cmp(&b.prefix).then_with(|| {
-                let ((a, _), (b, _)) = (self.entry(a), self.entry(b));
-                a.key.cmp(b.key).then(b.offset.cmp(&a.offset))
-            })
+        let done = order.chunks_mut(RUN_LEN).all(|run| {
+            run.sort_unstable_by(|a, b| self.compare(a, b));
+            go_on()
         });
         self.order = order;
+        done
+    }
+
+    /// All items in order, from runs that are.
+    fn merged(&self) -> impl Iterator<Item = &Item> {
+        let mut heads: BinaryHeap<Head<'_>> = self
+            .order
+            .chunks(RUN_LEN)
+            .filter_map(|run| Some(Head { builder: self, item: run.first()?, rest: &run[1..] }))
+            .collect();
+        std::iter::from_fn(move || {
+            let mut least = heads.peek_mut()?;
+            let item = least.item;
+            match least.rest.split_first() {
+                Some((next, rest)) => (least.item, least.rest) = (next, rest),
+                None => drop(PeekMut::pop(least)),
+            }
+            Some(item)
+        })
+    }
+
+    /// By key, then the newest first.
+    fn compare(&self, a: &Item, b: &Item) -> Ordering {
+        a.prefix.cmp(&b.prefix).then_with(|| {
+            let ((a, _), (b, _)) = (self.entry(a), self.entry(b));
+            a.key.cmp(b.key).then(b.offset.cmp(&a.offset))
+        })
     }
 
     /// An entry, and its bytes.
@@ -111,6 +144,33 @@ impl HintBuilder {
         (entry, &bytes[..bytes.len() - rest.len()])
     }
 }
+
+/// The first item of a run that is not written yet; the greatest head is the one that comes first.
+struct Head<'a> {
+    builder: &'a HintBuilder,
+    item: &'a Item,
+    rest: &'a [Item],
+}
+
+impl Ord for Head<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.builder.compare(other.item, self.item)
+    }
+}
+
+impl PartialOrd for Head<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Head<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Head<'_> {}
 
 /// All of a hint behind its header, as it is written.
 struct Body<'f, F: File> {

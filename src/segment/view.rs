@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::format::names;
 use crate::io::env::File;
 use crate::keydir::location::SegmentSlot;
-use crate::sync::{Arc, AtomicU64, Ordering};
+use crate::sync::{Arc, AtomicU8, AtomicU64, Ordering};
 
 /// A place in the log: by manifest order first, then by offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +36,7 @@ pub struct Segment<F: File> {
     pub(crate) map: Option<F::Map>,
     /// Bytes that the file holds past the segment's end: what recovery left of a log's unproven end.
     pub(crate) surplus_bytes: u64,
+    hint: AtomicU8,
     tallies: Tallies,
 }
 
@@ -45,6 +46,17 @@ pub struct Segment<F: File> {
 struct Tallies {
     readable_len: AtomicU64,
     live_bytes: AtomicU64,
+}
+
+/// What is known of a segment's hint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HintState {
+    /// There is none, or none that is known to be the segment's.
+    Missing,
+    /// It is there and whole.
+    Whole,
+    /// The segment is damaged, so that nobody can tell all its records.
+    Impossible,
 }
 
 /// Which segment a file is.
@@ -75,6 +87,7 @@ impl<F: File> Segment<F> {
             file,
             map,
             surplus_bytes: 0,
+            hint: AtomicU8::new(HintState::Missing as u8),
             tallies: Tallies { readable_len: AtomicU64::new(readable_len), live_bytes: AtomicU64::new(0) },
         }
     }
@@ -86,6 +99,18 @@ impl<F: File> Segment<F> {
 
     pub(crate) fn set_readable_len(&self, len: u64) {
         self.tallies.readable_len.store(len, Ordering::Release);
+    }
+
+    /// What is known of its hint.
+    pub fn hint_state(&self) -> HintState {
+        let state = self.hint.load(Ordering::Acquire);
+        let known = [HintState::Missing, HintState::Whole, HintState::Impossible];
+        known.into_iter().find(|&known| known as u8 == state).unwrap_or(HintState::Missing)
+    }
+
+    /// Notes what became known of its hint.
+    pub fn set_hint_state(&self, state: HintState) {
+        self.hint.store(state as u8, Ordering::Release);
     }
 
     /// Makes everything appended so far durable.

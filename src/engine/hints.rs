@@ -1,0 +1,122 @@
+//! Writes the hints that are missing, behind the writer's back.
+//!
+//! A hint is made of a sealed segment every record of which verifies. It is not synced: a power cut may take a part of
+//! it, and then its checksums say so and it is made anew.
+
+use super::listed::RECORDS_AT;
+use super::shared::{FileOf, Inner};
+use crate::error::{Error, Result};
+use crate::format::manifest::{Sealed, SegmentState};
+use crate::format::names;
+use crate::format::record::Flags;
+use crate::io::env::{Dir, Env};
+use crate::segment::hint_writer::{HintBuilder, HintId};
+use crate::segment::scanner::{Scanner, Step};
+use crate::segment::view::{HintState, Segment};
+use crate::sync::Arc;
+use std::io;
+
+/// How often the scan of a segment asks whether to go on, in records.
+const ASK_EVERY: u64 = 4096;
+
+impl<E: Env> Inner<E> {
+    /// One round of the merge thread's work. A failure is noted in the stats, and it is tried again.
+    pub(crate) fn run_merge_jobs(&self) -> Result<()> {
+        if self.health.is_poisoned() {
+            return Ok(());
+        }
+        self.write_hints().inspect_err(|err| self.health.note_background_error(err))
+    }
+
+    /// Whether the merge thread has something to do.
+    pub(super) fn wants_merge_jobs(&self) -> bool {
+        !self.without_hint().is_empty()
+    }
+
+    fn write_hints(&self) -> Result<()> {
+        for (segment, sealed) in self.without_hint() {
+            let Some(hint) = self.gather(&segment, &sealed)? else {
+                return Ok(());
+            };
+            match hint {
+                Gathered::Whole(builder) => {
+                    if !self.write_hint(&segment, &sealed, builder)? {
+                        return Ok(());
+                    }
+                    segment.set_hint_state(HintState::Whole);
+                }
+                Gathered::Damaged => segment.set_hint_state(HintState::Impossible),
+            }
+        }
+        Ok(())
+    }
+
+    /// The sealed segments whose hint is missing, oldest first.
+    fn without_hint(&self) -> Vec<(Arc<Segment<FileOf<E>>>, Sealed)> {
+        let view = self.view.load();
+        let mut missing: Vec<_> =
+            view.segments().filter(|segment| segment.hint_state() == HintState::Missing).cloned().collect();
+        missing.sort_unstable_by_key(|segment| segment.rank);
+        let manifest = self.manifest.lock();
+        let sealed = |uid| {
+            manifest.segments.iter().find(|entry| entry.uid == uid).and_then(|entry| match entry.state {
+                SegmentState::Sealed(sealed) => Some(sealed),
+                SegmentState::Unsealed { .. } => None,
+            })
+        };
+        missing.into_iter().filter_map(|segment| Some((segment.clone(), sealed(segment.uid)?))).collect()
+    }
+
+    /// All records of a segment; `None` when the store is closing.
+    fn gather(&self, segment: &Segment<FileOf<E>>, sealed: &Sealed) -> Result<Option<Gathered>> {
+        let mut builder = HintBuilder::default();
+        let mut scanner = Scanner::new(&segment.file, &segment.name, segment.uid, RECORDS_AT, sealed.len);
+        let (mut records, mut tombstones) = (0, 0);
+        loop {
+            match scanner.step()? {
+                Step::Record(record) if record.header.flags.has(Flags::INTERNAL) => {}
+                Step::Record(record) => {
+                    builder.add(&record.header, record.key, record.offset)?;
+                    records += 1;
+                    tombstones += u64::from(record.header.flags.has(Flags::TOMBSTONE));
+                    if records % ASK_EVERY == 0 && self.merge_bell.is_stopping() {
+                        return Ok(None);
+                    }
+                }
+                Step::Bad { .. } => return Ok(Some(Gathered::Damaged)),
+                Step::End => break,
+            }
+        }
+        // Counts other than the manifest's are those of a hint that no open would accept.
+        let agrees = (records, tombstones) == (sealed.records, sealed.tombstones);
+        Ok(Some(if agrees { Gathered::Whole(builder) } else { Gathered::Damaged }))
+    }
+
+    /// Writes a hint in the place of one that was of no use; `false` when the store is closing.
+    fn write_hint(
+        &self,
+        segment: &Segment<FileOf<E>>,
+        sealed: &Sealed,
+        builder: HintBuilder,
+    ) -> Result<bool> {
+        let name = names::hint(segment.number);
+        let id = HintId { database: self.database, uid: segment.uid, segment_len: sealed.len };
+        match self.dir.remove(&name) {
+            Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(Error::io("remove", name, err)),
+            _ => {}
+        }
+        let file = self.dir.create(&name).map_err(|err| Error::io("create", &name, err))?;
+        let go_on = || !self.merge_bell.is_stopping();
+        let written = builder.write(&file, &name, id, &self.secret, go_on);
+        if !matches!(written, Ok(true)) {
+            let _ = self.dir.remove(&name);
+        }
+        written
+    }
+}
+
+/// What a scan of a segment gathered.
+enum Gathered {
+    Whole(HintBuilder),
+    Damaged,
+}
