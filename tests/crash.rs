@@ -63,6 +63,7 @@ fn record(seed: u64) -> Run {
                 sim.mark_synced(writes);
             }
             Step::LogThread => db.step_log_thread().expect("jobs on a healthy disk"),
+            Step::MergeThread => db.step_merge_thread().expect("jobs on a healthy disk"),
             Step::Reopen => {
                 db.close().expect("a close on a healthy disk");
                 sim.mark_synced(writes);

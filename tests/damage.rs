@@ -49,13 +49,26 @@ fn seed() -> u64 {
 
 /// Puts, deletions and batches over three segments; every key has older versions behind it, some are deleted.
 fn store(killed: bool) -> Store {
+    store_by(steps(), killed)
+}
+
+/// The same with a hint for each sealed segment, most keys' newest records in these.
+fn store_with_hints() -> Store {
+    let mut steps = steps();
+    steps.push(Step::LogThread);
+    steps.extend((300..310).map(|value| Step::Write(Write::Put(9, value))));
+    steps.extend([Step::LogThread, Step::MergeThread]);
+    store_by(steps, false)
+}
+
+fn store_by(steps: Vec<Step>, killed: bool) -> Store {
     let options = options(SyncMode::None);
     let sim = Sim::new(seed());
     sim.make_dirs(DIR);
     let db = open(&sim, &options).expect("a new store opens");
     let mut states = vec![empty()];
     let (mut synced_writes, mut synced_len) = (0, 0);
-    for step in steps() {
+    for step in steps {
         match step {
             Step::Write(write) => {
                 let mut next = states[states.len() - 1].clone();
@@ -69,6 +82,7 @@ fn store(killed: bool) -> Store {
                 synced_len = newest_len(&sim);
             }
             Step::LogThread => db.step_log_thread().expect("jobs on a healthy disk"),
+            Step::MergeThread => db.step_merge_thread().expect("jobs on a healthy disk"),
             Step::Reopen => {}
         }
     }
@@ -206,7 +220,18 @@ fn judge(store: &Store, name: &str, harm: Harm, tally: &mut Tally) {
         }
         let told = stats.corrupt_records > 0;
         assert!(corrupt == 0 || told, "{corrupt} keys answer Corrupt and the stats say nothing");
-        assert!(corrupt <= 1 || stats.degraded.is_some(), "{corrupt} keys answer Corrupt, not degraded");
+        let hinted = before.contains_key(&name.replace(".data", ".hint"));
+        let attributed = hinted && stats.degraded.is_none() && matches!(harm, Harm::Cut { .. });
+        assert!(
+            corrupt <= 1 || stats.degraded.is_some() || attributed,
+            "{corrupt} keys answer Corrupt, not degraded"
+        );
+        if names::parse_hint(name).is_some() {
+            assert!(corrupt == 0 && !told, "a damaged hint cost something");
+        }
+        if hinted && names::parse_segment(name).is_some() {
+            assert_eq!(stats.degraded, None, "the hint knows whose the damaged record is");
+        }
         assert!(stats.degraded.is_none() || told, "degraded without a damaged record");
         tally.one_corrupt += u64::from(corrupt == 1 && stats.degraded.is_none());
     }
@@ -239,6 +264,12 @@ fn heals(db: Db<Sim>, image: &Sim, store: &Store, found: &[Answer]) {
 }
 
 fn harm_everything(store: &Store) -> Tally {
+    let tally = harm_each_file(store);
+    assert!(tally.cases > 15_000 && tally.refused > 5000 && tally.one_corrupt > 300 && tally.degraded > 1000);
+    tally
+}
+
+fn harm_each_file(store: &Store) -> Tally {
     let files = store.sim.contents(DIR);
     assert!(segments(&store.sim).len() >= 3, "{:?}", files.keys());
     let mut tally = Tally::default();
@@ -255,7 +286,6 @@ fn harm_everything(store: &Store) -> Tally {
         }
     }
     println!("{tally:?}");
-    assert!(tally.cases > 15_000 && tally.refused > 5000 && tally.one_corrupt > 300 && tally.degraded > 1000);
     tally
 }
 
@@ -267,6 +297,15 @@ fn whatever_bit_or_length_of_a_closed_store_is_wrong_no_key_answers_wrong() {
 #[test]
 fn whatever_bit_or_length_of_a_killed_store_is_wrong_no_key_answers_wrong() {
     assert!(harm_everything(&store(true)).shortened > 100, "the unproven tail was never harmed");
+}
+
+#[test]
+fn whatever_bit_or_length_of_a_store_with_hints_is_wrong_no_key_answers_wrong() {
+    let store = store_with_hints();
+    let hints = store.sim.contents(DIR).keys().filter(|name| names::parse_hint(name).is_some()).count();
+    assert!(hints >= 2, "{hints} hints");
+    let tally = harm_each_file(&store);
+    assert!(tally.cases > 50_000 && tally.one_corrupt > 3000 && tally.degraded > 1000);
 }
 
 #[test]

@@ -278,6 +278,10 @@ impl Run {
                 Err(err) if self.poisoned().is_none() => self.check_error(&err, "the log thread"),
                 _ => Ok(()),
             },
+            Step::MergeThread => match self.db().step_merge_thread() {
+                Err(err) if self.poisoned().is_none() => self.check_error(&err, "the merge thread"),
+                _ => Ok(()),
+            },
             Step::Reopen => {
                 self.close()?;
                 self.open()

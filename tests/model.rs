@@ -42,6 +42,7 @@ enum Operation {
     Count,
     Sync,
     LogThread,
+    MergeThread,
     Reopen,
     ReadOnly,
 }
@@ -98,6 +99,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => Just(Operation::Count),
         3 => Just(Operation::Sync),
         6 => Just(Operation::LogThread),
+        3 => Just(Operation::MergeThread),
         3 => Just(Operation::Reopen),
         1 => Just(Operation::ReadOnly),
     ]
@@ -225,6 +227,7 @@ fn run(sequence: &Sequence) -> Result<(), TestCaseError> {
                 check(unsynced == 0, || format!("{unsynced} bytes unsynced after a sync"))?;
             }
             Operation::LogThread => db.step_log_thread().map_err(failed)?,
+            Operation::MergeThread => db.step_merge_thread().map_err(failed)?,
             Operation::Reopen => {
                 db.close().map_err(failed)?;
                 db = open(&sim, &options).map_err(failed)?;

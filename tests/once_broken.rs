@@ -390,9 +390,13 @@ fn a_file_of_somebody_else_with_a_segments_name_is_left_alone() {
     let sim = closed();
     sim.write_file(DIR, "202611242200.data", b"my nightly dump\n");
     sim.write_file(DIR, "202611242201.data", b"\x89bit\0\0\0\0\0\0");
+    sim.write_file(DIR, "202611242200.hint", b"use the other one\n");
+    sim.write_file(DIR, "202611242201.hint", &[0; 300]);
     drop(open(&sim).unwrap());
     assert_eq!(sim.read_file(DIR, "202611242200.data").as_deref(), Some(&b"my nightly dump\n"[..]));
     assert_eq!(sim.read_file(DIR, "202611242201.data"), None, "a torn first write of ours");
+    assert_eq!(sim.read_file(DIR, "202611242200.hint").as_deref(), Some(&b"use the other one\n"[..]));
+    assert_eq!(sim.read_file(DIR, "202611242201.hint"), None, "a hint of ours without its header");
 }
 
 #[test]

@@ -289,6 +289,91 @@ fn a_segment_swapped_for_another_of_the_same_store_gives_no_records() {
     assert!(db.stats().expect("stats").degraded.is_some());
 }
 
+/// A store of three sealed segments with hints, equal in all lengths and counts.
+fn with_hints() -> (Sim, Options) {
+    let (sim, options) = (machine(), options(SyncMode::None));
+    let db = open(&sim, &options).expect("a new store opens");
+    for number in 0..13u8 {
+        db.put(&[number], &[number; 300]).expect("a put");
+        db.step_log_thread().expect("jobs");
+    }
+    db.step_merge_thread().expect("jobs");
+    db.close().expect("a close");
+    (sim, options)
+}
+
+fn hint(number: u64) -> String {
+    names::hint(number)
+}
+
+fn reads_all(sim: &Sim, options: &Options) {
+    let db = open(sim, options).expect("the store opens");
+    for number in 0..13u8 {
+        assert_eq!(get(&db, &[number]), Some(vec![number; 300]), "key {number}");
+    }
+    assert_eq!(db.count().expect("a count"), 13);
+    let stats = db.stats().expect("stats");
+    assert_eq!((stats.corrupt_records, stats.degraded), (0, None));
+}
+
+#[test]
+fn a_hint_of_another_segment_is_not_believed() {
+    let (sim, options) = with_hints();
+    let (first, second) = (sim.read_file(DIR, &hint(2)), sim.read_file(DIR, &hint(3)));
+    let (first, second) = (first.expect("a hint"), second.expect("a hint"));
+    assert_eq!((first.len(), &first[40..56]), (second.len(), &second[40..56]), "alike but for the uid");
+    sim.write_file(DIR, &hint(2), &second);
+    sim.write_file(DIR, &hint(3), &first);
+    reads_all(&sim, &options);
+}
+
+#[test]
+fn a_hint_of_an_earlier_length_of_its_segment_is_not_believed() {
+    let (sim, options) = with_hints();
+    let mut bytes = sim.read_file(DIR, &hint(1)).expect("a hint");
+    let shorter = u64::from_le_bytes(bytes[40..48].try_into().expect("eight bytes")) - 8;
+    bytes[40..48].copy_from_slice(&shorter.to_le_bytes());
+    let crc = bitcask::format::coding::crc32c(&bytes[..100]);
+    bytes[100..104].copy_from_slice(&crc.to_le_bytes());
+    sim.write_file(DIR, &hint(1), &bytes);
+    reads_all(&sim, &options);
+}
+
+#[test]
+fn hints_that_are_missing_or_damaged_are_written_again() {
+    let (sim, options) = with_hints();
+    let whole = sim.contents(DIR);
+    sim.remove_file(DIR, &hint(1));
+    sim.corrupt(DIR, &hint(2), 110, 1);
+    sim.cut_file(DIR, &hint(3), 50);
+    reads_all(&sim, &options);
+    let db = open(&sim, &options).expect("the store opens");
+    db.step_merge_thread().expect("jobs");
+    let again = sim.contents(DIR);
+    (1..=3).for_each(|number| assert_eq!(again.get(&hint(number)), whole.get(&hint(number)), "{number}"));
+}
+
+#[test]
+fn a_store_that_can_write_no_hint_works_and_tells() {
+    let (sim, options) = (machine(), options(SyncMode::None));
+    let db = open(&sim, &options).expect("a new store opens");
+    for number in 0..9u8 {
+        db.put(&[number], &[number; 300]).expect("a put");
+        db.step_log_thread().expect("jobs");
+    }
+    sim.fail(FaultPlan::nth(1).only(&[Call::Create]).errno(libc::ENOSPC).sticky());
+    assert!(db.step_merge_thread().is_err());
+    let stats = db.stats().expect("stats");
+    assert!(
+        stats.background_errors == 1 && stats.last_background_error.is_some_and(|err| err.contains(".hint"))
+    );
+    assert_eq!(stats.poisoned, None);
+    db.put(b"more", b"1").expect("a put");
+    sim.clear_faults();
+    db.step_merge_thread().expect("the next round works");
+    assert!(sim.files(DIR).contains_key(&hint(1)));
+}
+
 #[test]
 fn a_clean_close_after_a_write_that_failed_in_a_new_segment_still_guards_the_end_of_the_log() {
     let sim = machine();

@@ -12,6 +12,7 @@ use super::segment_files::{create_segment, fresh_uid, random_id, take_number};
 use super::shared::FileOf;
 use super::writer::WriterStart;
 use crate::error::{Error, Result};
+use crate::format::hint::{HINT_HEADER_LEN, HintHeader};
 use crate::format::manifest::{Manifest, Sealed, SegmentEntry, SegmentState};
 use crate::format::marker::Watermark;
 use crate::format::names;
@@ -19,6 +20,7 @@ use crate::format::segment_header::{HeaderState, MAGIC, SEGMENT_HEADER_LEN, Segm
 use crate::io::env::{Dir, Env};
 use crate::keydir::location::MAX_SEGMENT_SLOTS;
 use crate::segment::reader::read_full;
+use std::collections::HashMap;
 
 /// A directory that is being made ready.
 pub(super) struct Recovery<'a, E: Env> {
@@ -207,29 +209,45 @@ impl<E: Env> Recovery<'_, E> {
     /// Removes segment files that the manifest, which is durable, does not list. What fails is tried again by
     /// the next open; what a newer library or another store wrote is left alone.
     fn remove_orphans(&self) {
+        let listed: HashMap<_, _> =
+            self.next.segments.iter().map(|entry| (entry.number, entry.state)).collect();
         for name in self.dir.names().unwrap_or_default() {
-            let orphan = names::parse_segment(&name)
-                .is_some_and(|number| self.next.segments.iter().all(|entry| entry.number != number));
-            if orphan && self.is_ours(&name) {
+            let ours = match (names::parse_segment(&name), names::parse_hint(&name)) {
+                (Some(number), _) => !listed.contains_key(&number) && self.is_our_segment(&name),
+                (_, Some(number)) => {
+                    !matches!(listed.get(&number), Some(SegmentState::Sealed(_))) && self.is_our_hint(&name)
+                }
+                _ => false,
+            };
+            if ours {
                 let _ = self.dir.remove(&name);
             }
         }
     }
 
-    fn is_ours(&self, name: &str) -> bool {
-        let Ok(file) = self.dir.open(name, false) else {
-            return false;
-        };
-        let mut head = [0; SEGMENT_HEADER_LEN];
-        let Ok(got) = read_full(&file, &mut head, 0) else {
-            return false;
-        };
-        match SegmentHeader::decode(&head[..got]) {
-            HeaderState::Valid(header) => header.database == self.next.database,
-            HeaderState::Newer { .. } => false,
-            HeaderState::Blank => true,
-            HeaderState::Damaged => is_torn(&head),
-        }
+    fn is_our_segment(&self, name: &str) -> bool {
+        self.head::<SEGMENT_HEADER_LEN>(name).is_some_and(|(head, got)| {
+            match SegmentHeader::decode(&head[..got]) {
+                HeaderState::Valid(header) => header.database == self.next.database,
+                HeaderState::Newer { .. } => false,
+                HeaderState::Blank => true,
+                HeaderState::Damaged => is_torn(&head),
+            }
+        })
+    }
+
+    fn is_our_hint(&self, name: &str) -> bool {
+        self.head::<HINT_HEADER_LEN>(name).is_some_and(|(head, _)| {
+            // A hint's header is written last.
+            head.iter().all(|&byte| byte == 0) || HintHeader::may_be_of(&head, self.next.database)
+        })
+    }
+
+    /// The first bytes of a file, and how many it has.
+    fn head<const LEN: usize>(&self, name: &str) -> Option<([u8; LEN], usize)> {
+        let mut head = [0; LEN];
+        let got = read_full(&self.dir.open(name, false).ok()?, &mut head, 0).ok()?;
+        Some((head, got))
     }
 }
 

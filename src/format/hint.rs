@@ -121,6 +121,11 @@ impl HintHeader {
         (is_filter_len(header.filter_len) && header.file_len() == Some(file_len)).then_some(header)
     }
 
+    /// Whether a file that begins with `bytes` can be a hint of `database`, of whatever format, whole or not.
+    pub fn may_be_of(bytes: &[u8], database: Id128) -> bool {
+        bytes.starts_with(&MAGIC) && bytes.get(AT_DATABASE..AT_UID) == Some(&database.0)
+    }
+
     /// Where the table begins.
     pub fn table_at(&self) -> Option<u64> {
         (HINT_HEADER_LEN as u64).checked_add(self.blocks_len)

@@ -3,9 +3,13 @@
 use bitcask::format::coding::Id128;
 use bitcask::format::manifest::{CleanClose, Manifest, Sealed, SegmentEntry, SegmentState};
 use bitcask::format::marker::Watermark;
-use bitcask::format::record::{Draft, Flags};
+use bitcask::format::record::{Draft, Flags, RecordHeader};
 use bitcask::format::segment_header::SegmentHeader;
+use bitcask::io::env::{Dir, DirOptions, Env};
+use bitcask::io::sim::Sim;
 use bitcask::keydir::Secret;
+use bitcask::segment::hint_writer::{HintBuilder, HintId};
+use std::path::Path;
 
 const UID: u64 = 0x1122_3344_5566_7788;
 const VERSION: u64 = 0x0102_0304_0506_0708;
@@ -188,6 +192,39 @@ crc32c 6a1de762
 }
 crc32c 136e74a9
 "#
+    );
+}
+
+#[test]
+fn a_hint() {
+    const DIR: &str = "/hints";
+    let sim = Sim::new(1);
+    sim.make_dirs(DIR);
+    let mut builder = HintBuilder::default();
+    let mut add = |key: &[u8], flags, deadline, offset| {
+        let draft = Draft::new(key, b"value", flags, deadline);
+        let header = RecordHeader::decode(&draft.header(VERSION, UID, offset)).expect("a header");
+        builder.add(&header, key, offset).expect("memory");
+    };
+    add(b"key", Flags::BATCH_CONTINUES, None, 72);
+    add(b"", Flags::NONE, Some(0x1112_1314_1516_1718), 104);
+    add(b"key", Flags::TOMBSTONE, None, 152);
+    let dir =
+        sim.open_dir(Path::new(DIR), DirOptions { create: false, file_mode: 0o600 }).expect("a directory");
+    let file = dir.create("hint").expect("a file");
+    let id = HintId { database: Id128([0x1a; 16]), uid: UID, segment_len: 0x1000 };
+    let written = builder.write(&file, "hint", id, &Secret::new(&[0x3c; 16]), || true);
+    assert!(written.expect("a hint"));
+    assert_eq!(
+        hex(&sim.read_file(DIR, "hint").expect("the file")),
+        "89626974 686e740a 01000000 00000000 1a1a1a1a 1a1a1a1a 1a1a1a1a 1a1a1a1a \
+         88776655 44332211 00100000 00000000 03000000 00000000 01000000 00000000 \
+         01000000 00000000 4a000000 00000000 20000000 00000000 d3d27de2 a87e27ab \
+         00000000 9f223d71 0d000000 00008000 05000000 08070605 04030201 18171615 \
+         14131211 13000000 03001000 05000000 08070605 04030201 6b657909 00000003 \
+         00000005 00000008 07060504 0302016b 65796800 00000000 00000300 000051c0 \
+         3df60040 00020000 c0000040 80000000 000c1008 00000000 30000000 05002010 \
+         0000"
     );
 }
 

@@ -34,6 +34,8 @@ pub enum Step {
     Sync,
     /// A round of the log thread's jobs.
     LogThread,
+    /// A round of the merge thread's jobs.
+    MergeThread,
     /// Close and open again.
     Reopen,
 }
@@ -93,7 +95,8 @@ pub fn history(rng: &mut Rng, len: usize) -> Vec<Step> {
                 Step::Write(Write::Batch(operations.collect()))
             }
             80..=87 => Step::Sync,
-            88..=95 => Step::LogThread,
+            88..=93 => Step::LogThread,
+            94..=96 => Step::MergeThread,
             _ => Step::Reopen,
         })
         .collect()
