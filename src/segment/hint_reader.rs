@@ -11,8 +11,8 @@ use crate::format::hint::{BLOCK_MAX_LEN, BLOCK_REF_LEN, BlockRef, HINT_HEADER_LE
 use crate::io::env::File;
 use std::ops::Range;
 
-/// How much is read at a time.
-const READ_BYTES: usize = 256 << 10;
+/// How many blocks are read at a time: about 256 KiB.
+const BLOCKS_AT_ONCE: usize = 64;
 
 /// A hint whose header and table are sound.
 pub struct Hint<F: File> {
@@ -54,6 +54,11 @@ impl<F: File> Hint<F> {
         self.blocks.len()
     }
 
+    /// Its file name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Hands the entries of `blocks` to `each`, in order; `false` when one is damaged, and then some may have been
     /// handed out before.
     ///
@@ -64,34 +69,39 @@ impl<F: File> Hint<F> {
         blocks: Range<usize>,
         mut each: impl FnMut(&HintEntry<'_>) -> Result<()>,
     ) -> Result<bool> {
-        let mut buf = Vec::new();
-        let mut next = blocks.start;
-        while next < blocks.end {
-            let from = self.blocks[next].offset;
-            let mut until = next + 1;
-            while until < blocks.end && self.end_of(until) - from <= READ_BYTES as u64 {
-                until += 1;
+        let mut bytes = Vec::new();
+        for start in blocks.clone().step_by(BLOCKS_AT_ONCE) {
+            bytes.clear();
+            let part = start..blocks.end.min(start + BLOCKS_AT_ONCE);
+            let entries = self.blocks[part.clone()].iter().map(|block| u64::from(block.entries)).sum();
+            if !self.read_bytes(part, &mut bytes)? || !each_entry(&bytes, entries, &mut each)? {
+                return Ok(false);
             }
-            let len = usize::try_from(self.end_of(until - 1) - from).unwrap_or(usize::MAX);
-            buf.try_reserve_exact(len).map_err(|_| Error::NoMemory { bytes: len })?;
-            buf.resize(len, 0);
-            let got =
-                read_full(&self.file, &mut buf, from).map_err(|err| Error::io("read", &self.name, err))?;
-            let mut rest = &buf[..got];
-            for block in next..until {
-                let len = self.end_of(block) - self.blocks[block].offset;
-                let Some((bytes, after)) =
-                    usize::try_from(len).ok().and_then(|len| rest.split_at_checked(len))
-                else {
-                    return Ok(false);
-                };
-                if !read_block(bytes, &self.blocks[block], &mut each)? {
-                    return Ok(false);
-                }
-                rest = after;
+        }
+        Ok(true)
+    }
+
+    /// Appends the bytes of `blocks`, which are entries back to back, to `out`; `false` when one is damaged.
+    ///
+    /// # Errors
+    /// `Io`, `NoMemory`.
+    pub fn read_bytes(&self, blocks: Range<usize>, out: &mut Vec<u8>) -> Result<bool> {
+        let (Some(first), Some(last)) = (self.blocks.get(blocks.start), blocks.end.checked_sub(1)) else {
+            return Ok(true);
+        };
+        let (from, old) = (first.offset, out.len());
+        let len = usize::try_from(self.end_of(last) - from).unwrap_or(usize::MAX);
+        out.try_reserve(len).map_err(|_| Error::NoMemory { bytes: len })?;
+        out.resize(old + len, 0);
+        let got =
+            read_full(&self.file, &mut out[old..], from).map_err(|err| Error::io("read", &self.name, err))?;
+        let mut rest = &out[old..old + got];
+        for block in blocks {
+            let len = usize::try_from(self.end_of(block) - self.blocks[block].offset).unwrap_or(usize::MAX);
+            match rest.split_at_checked(len) {
+                Some((bytes, after)) if crc32c(bytes) == self.blocks[block].crc => rest = after,
+                _ => return Ok(false),
             }
-            next = until;
-            buf.clear();
         }
         Ok(true)
     }
@@ -127,16 +137,14 @@ fn blocks_of(table: &[u8], header: &HintHeader) -> Option<Vec<BlockRef>> {
     whole.then_some(blocks)
 }
 
-fn read_block(
+/// Hands the `entries` entries in `bytes` to `each`; `false` when there are others.
+fn each_entry(
     bytes: &[u8],
-    block: &BlockRef,
+    entries: u64,
     each: &mut impl FnMut(&HintEntry<'_>) -> Result<()>,
 ) -> Result<bool> {
-    if crc32c(bytes) != block.crc {
-        return Ok(false);
-    }
     let mut rest = bytes;
-    for _ in 0..block.entries {
+    for _ in 0..entries {
         let Some((entry, after)) = HintEntry::decode(rest) else { return Ok(false) };
         each(&entry)?;
         rest = after;
