@@ -3,7 +3,7 @@
 //! No put ever waits for any of it. The log thread does these jobs; in a world without threads the test steps them.
 
 use super::manifest_file::{self, ReplaceError};
-use super::segment_files::{create_segment, fresh_uid, take_number, too_many_segments};
+use super::segment_files::{RANK_STEP, create_segment, fresh_uid, take_number};
 use super::shared::{FileOf, Inner, growing_map_len, may_map};
 use crate::error::{Error, Result};
 use crate::format::manifest::{Manifest, SegmentEntry, SegmentState};
@@ -63,22 +63,17 @@ impl<E: Env> Inner<E> {
             }
         }
         let spare = if needs_spare { self.create_spare(&mut next).map(Some) } else { Ok(None) };
-        // A number is used up whatever becomes of the file.
-        self.manifest.lock().next_number = next.next_number;
         if sealed.is_empty() && !matches!(spare, Ok(Some(_))) {
             return spare.map(drop);
         }
-        if let Err(failed) = manifest_file::replace(&self.dir, &next) {
-            match (&failed, &spare) {
-                (ReplaceError::Unknown(err), _) => self.health.poison(&err.to_string()),
-                (ReplaceError::Unchanged(_), Ok(Some(spare))) => drop(self.dir.remove(&spare.name)),
-                (ReplaceError::Unchanged(_), _) => {}
+        if let Err(failed) = self.replace_manifest(next) {
+            if let Ok(Some(spare)) = &spare {
+                self.view.remove(std::slice::from_ref(spare));
+                if matches!(failed, ReplaceError::Unchanged(_)) {
+                    drop(self.dir.remove(&spare.name));
+                }
             }
             return Err(failed.into_error());
-        }
-        *self.manifest.lock() = next;
-        if let Ok(Some(spare)) = &spare {
-            self.view.store(Arc::new(self.view.load().with(spare.clone())));
         }
         let mut writer = self.writer()?.lock();
         writer.retired.drain(..sealed.len());
@@ -98,24 +93,42 @@ impl<E: Env> Inner<E> {
     /// Creates an empty segment file and enters it in `manifest`. Its name is durable before the manifest
     /// that lists it, so that a listed file which is missing is always damage.
     fn create_spare(&self, manifest: &mut Manifest) -> Result<Arc<Segment<FileOf<E>>>> {
-        let number = take_number(manifest)?;
+        let number = self.take_number()?;
         let uid = fresh_uid(&self.env)?;
-        let view = self.view.load();
-        let slot = view.free_slot().ok_or_else(too_many_segments)?;
-        let rank = view.segments().map(|segment| segment.rank).max().map_or(0, |rank| rank + 1);
         let file = create_segment(&self.dir, number)?;
         if let Err(err) = self.dir.sync() {
             let _ = self.dir.remove(&names::segment(number));
             return Err(Error::io("sync", &self.path, err));
         }
-        let map_len = (self.mapped && may_map(slot)).then(|| growing_map_len(self.options.max_segment_bytes));
-        let segment = Segment::new(SegmentId { number, uid, slot, rank }, file, 0, map_len);
-        manifest.segments.push(SegmentEntry {
-            number,
-            uid,
-            run: None,
-            state: SegmentState::Unsealed { durable: 0 },
+        let rank = self.view.load().segments().map(|segment| segment.rank).max();
+        let rank = rank.map_or(0, |rank| (rank / RANK_STEP + 1) * RANK_STEP);
+        let made = self.view.add(|slot| {
+            let mapped = self.mapped && may_map(slot);
+            let map_len = mapped.then(|| growing_map_len(self.options.max_segment_bytes));
+            Ok(Arc::new(Segment::new(SegmentId { number, uid, slot, rank }, file, 0, map_len)))
         });
-        Ok(Arc::new(segment))
+        let segment = made.inspect_err(|_| drop(self.dir.remove(&names::segment(number))))?;
+        let state = SegmentState::Unsealed { durable: 0 };
+        manifest.segments.push(SegmentEntry { number, uid, run: None, state });
+        Ok(segment)
+    }
+
+    /// Uses up the next file number, whatever becomes of the file.
+    pub(super) fn take_number(&self) -> Result<u64> {
+        take_number(&mut self.manifest.lock())
+    }
+
+    /// Puts `next` in the manifest's place, durably. The caller holds `replacing` since before `next` was copied from it.
+    pub(super) fn replace_manifest(&self, mut next: Manifest) -> std::result::Result<(), ReplaceError> {
+        next.next_number = self.manifest.lock().next_number;
+        manifest_file::replace(&self.dir, &next).inspect_err(|failed| match failed {
+            ReplaceError::Unknown(err) => self.health.poison(&err.to_string()),
+            ReplaceError::Unchanged(_) => {}
+        })?;
+        let mut manifest = self.manifest.lock();
+        // Numbers may have been used up meanwhile.
+        next.next_number = manifest.next_number;
+        *manifest = next;
+        Ok(())
     }
 }

@@ -21,6 +21,7 @@ mod segment_files;
 mod settle;
 mod shared;
 mod survey;
+mod views;
 mod write;
 mod writer;
 

@@ -11,6 +11,7 @@ use super::recover;
 use super::segment_files::random_id;
 use super::settle::Recovery;
 use super::shared::{FileOf, Inner, OwnLines, wants_mapping};
+use super::views::Views;
 use super::writer::{Writer, WriterStart};
 use crate::error::{Error, Result};
 use crate::format::manifest::{Manifest, SegmentState};
@@ -21,7 +22,6 @@ use crate::keydir::{Keydir, Secret};
 use crate::options::Options;
 use crate::segment::view::{Segment, View};
 use crate::sync::{Arc, Mutex, Ordering};
-use arc_swap::ArcSwap;
 use std::path::Path;
 
 impl<E: Env> Db<E> {
@@ -52,7 +52,7 @@ impl<E: Env> Db<E> {
         let inner = Arc::new(Inner {
             database: manifest.database,
             secret: Secret::new(&manifest.hash_secret),
-            view: ArcSwap::from_pointee(View::new(segments.iter().map(|(segment, _)| segment.clone()))),
+            view: Views::new(View::new(segments.iter().map(|(segment, _)| segment.clone()))),
             writer: writer.map(|start| OwnLines(Mutex::new(Writer::new(start)))),
             replacing: Mutex::new(()),
             manifest: Mutex::new(manifest),

@@ -3,6 +3,7 @@
 use super::bell::Bell;
 use super::commits::Commits;
 use super::health::Health;
+use super::views::Views;
 use super::writer::Writer;
 use crate::error::{Error, Result};
 use crate::format::coding::Id128;
@@ -11,9 +12,8 @@ use crate::io::env::{Dir, Env};
 use crate::keydir::location::SegmentSlot;
 use crate::keydir::{Keydir, Secret};
 use crate::options::{IoMode, Options};
-use crate::segment::view::{Position, View};
+use crate::segment::view::Position;
 use crate::sync::{Arc, AtomicU64, Mutex};
-use arc_swap::ArcSwap;
 use once_cell::sync::OnceCell;
 
 /// Segments past this count are read with `pread`: a process may hold about 65,000 mappings.
@@ -36,7 +36,7 @@ pub(crate) struct Inner<E: Env> {
     pub(crate) database: Id128,
     pub(crate) secret: Secret,
     pub(crate) keydir: Keydir,
-    pub(crate) view: ArcSwap<View<FileOf<E>>>,
+    pub(crate) view: Views<FileOf<E>>,
     /// `None` on a read-only handle.
     pub(crate) writer: Option<OwnLines<Mutex<Writer<FileOf<E>>>>>,
     pub(crate) commits: Commits,

@@ -158,6 +158,11 @@ impl<F: File> View<F> {
         View::new(self.segments().cloned().chain([segment]))
     }
 
+    /// This view less the segments that are `gone`.
+    pub fn without(&self, gone: impl Fn(&Segment<F>) -> bool) -> Self {
+        View::new(self.segments().filter(|segment| !gone(segment)).cloned())
+    }
+
     /// The segment at `slot`; `None` means that the caller's view is older than its location.
     #[inline]
     pub fn segment(&self, slot: SegmentSlot) -> Option<&Arc<Segment<F>>> {
@@ -169,8 +174,8 @@ impl<F: File> View<F> {
         self.slots.iter().flatten()
     }
 
-    /// A slot that no segment of this view has, while there are any.
-    pub fn free_slot(&self) -> Option<SegmentSlot> {
-        SegmentSlot::nth(self.slots.len())
+    /// One more than the highest slot that a segment has.
+    pub fn slots(&self) -> usize {
+        self.slots.len()
     }
 }
