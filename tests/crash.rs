@@ -9,6 +9,7 @@
 mod support;
 
 use bitcask::Error;
+use bitcask::engine::MergePolicy;
 use bitcask::io::env::Env;
 use bitcask::io::sim::{Crasher, Rng, Sim, Survival};
 use bitcask::options::{Options, SyncMode};
@@ -63,6 +64,7 @@ fn record(seed: u64) -> Run {
                 sim.mark_synced(writes);
             }
             Step::LogThread => db.step_log_thread().expect("jobs on a healthy disk"),
+            Step::Merge => drop(db.merge(&MergePolicy::everything()).expect("a merge on a healthy disk")),
             Step::MergeThread => db.step_merge_thread().expect("jobs on a healthy disk"),
             Step::Reopen => {
                 db.close().expect("a close on a healthy disk");

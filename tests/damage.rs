@@ -8,13 +8,13 @@
 mod support;
 
 use bitcask::Error;
-use bitcask::engine::Db;
+use bitcask::engine::{Db, MergePolicy};
 use bitcask::format::coding::{crc32c, set_u32};
 use bitcask::format::names;
 use bitcask::format::segment_header::SEGMENT_HEADER_LEN;
 use bitcask::io::env::{Dir, DirOptions, Env, File};
 use bitcask::io::sim::{Sim, Survival};
-use bitcask::options::{Options, SyncMode};
+use bitcask::options::{MergeMode, Options, SyncMode};
 use std::ops::Range;
 use std::path::Path;
 use support::{DIR, KEYS, State, Step, Write, apply, empty, key, open, options, perform, setting, value};
@@ -62,7 +62,8 @@ fn store_with_hints() -> Store {
 }
 
 fn store_by(steps: Vec<Step>, killed: bool) -> Store {
-    let options = options(SyncMode::None);
+    // What is there to be damaged is not merged away.
+    let options = Options { merge: MergeMode::Manual, ..options(SyncMode::None) };
     let sim = Sim::new(seed());
     sim.make_dirs(DIR);
     let db = open(&sim, &options).expect("a new store opens");
@@ -82,6 +83,7 @@ fn store_by(steps: Vec<Step>, killed: bool) -> Store {
                 synced_len = newest_len(&sim);
             }
             Step::LogThread => db.step_log_thread().expect("jobs on a healthy disk"),
+            Step::Merge => drop(db.merge(&MergePolicy::everything()).expect("a merge on a healthy disk")),
             Step::MergeThread => db.step_merge_thread().expect("jobs on a healthy disk"),
             Step::Reopen => {}
         }
@@ -264,6 +266,7 @@ fn heals(db: Db<Sim>, image: &Sim, store: &Store, found: &[Answer]) {
 }
 
 fn harm_everything(store: &Store) -> Tally {
+    assert!(segments(&store.sim).len() >= 3);
     let tally = harm_each_file(store);
     assert!(tally.cases > 15_000 && tally.refused > 5000 && tally.one_corrupt > 300 && tally.degraded > 1000);
     tally
@@ -271,7 +274,6 @@ fn harm_everything(store: &Store) -> Tally {
 
 fn harm_each_file(store: &Store) -> Tally {
     let files = store.sim.contents(DIR);
-    assert!(segments(&store.sim).len() >= 3, "{:?}", files.keys());
     let mut tally = Tally::default();
     for (name, bytes) in &files {
         let len = bytes.len() as u64;
@@ -306,6 +308,17 @@ fn whatever_bit_or_length_of_a_store_with_hints_is_wrong_no_key_answers_wrong() 
     assert!(hints >= 2, "{hints} hints");
     let tally = harm_each_file(&store);
     assert!(tally.cases > 50_000 && tally.one_corrupt > 3000 && tally.degraded > 1000);
+}
+
+#[test]
+fn whatever_bit_or_length_of_a_merged_store_is_wrong_no_key_answers_wrong() {
+    let mut steps = steps();
+    steps.push(Step::LogThread);
+    steps.extend((300..310).map(|value| Step::Write(Write::Put(9, value))));
+    steps.extend([Step::LogThread, Step::Merge]);
+    let store = store_by(steps, false);
+    let tally = harm_each_file(&store);
+    assert!(tally.cases > 10_000 && tally.one_corrupt > 3000, "most keys lie in what the merge wrote");
 }
 
 #[test]

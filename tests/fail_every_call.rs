@@ -7,7 +7,7 @@
 mod support;
 
 use bitcask::Error;
-use bitcask::engine::Db;
+use bitcask::engine::{Db, MergePolicy};
 use bitcask::io::sim::{Call, Dirty, FaultPlan, Rng, Sim, Survival};
 use bitcask::options::{Options, SyncMode};
 use std::collections::BTreeSet;
@@ -276,6 +276,10 @@ impl Run {
             Step::Sync => self.sync(),
             Step::LogThread => match self.db().step_log_thread() {
                 Err(err) if self.poisoned().is_none() => self.check_error(&err, "the log thread"),
+                _ => Ok(()),
+            },
+            Step::Merge => match self.db().merge(&MergePolicy::everything()) {
+                Err(err) if self.poisoned().is_none() => self.check_error(&err, "a merge"),
                 _ => Ok(()),
             },
             Step::MergeThread => match self.db().step_merge_thread() {

@@ -5,7 +5,7 @@
 
 mod support;
 
-use bitcask::engine::Db;
+use bitcask::engine::{Db, MergePolicy};
 use bitcask::features::batch::Batch;
 use bitcask::io::sim::Sim;
 use bitcask::options::{Options, SyncMode};
@@ -43,6 +43,7 @@ enum Operation {
     Sync,
     LogThread,
     MergeThread,
+    Merge,
     Reopen,
     ReadOnly,
 }
@@ -100,6 +101,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         3 => Just(Operation::Sync),
         6 => Just(Operation::LogThread),
         3 => Just(Operation::MergeThread),
+        3 => Just(Operation::Merge),
         3 => Just(Operation::Reopen),
         1 => Just(Operation::ReadOnly),
     ]
@@ -227,6 +229,7 @@ fn run(sequence: &Sequence) -> Result<(), TestCaseError> {
                 check(unsynced == 0, || format!("{unsynced} bytes unsynced after a sync"))?;
             }
             Operation::LogThread => db.step_log_thread().map_err(failed)?,
+            Operation::Merge => drop(db.merge(&MergePolicy::everything()).map_err(failed)?),
             Operation::MergeThread => db.step_merge_thread().map_err(failed)?,
             Operation::Reopen => {
                 db.close().map_err(failed)?;

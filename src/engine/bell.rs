@@ -12,6 +12,7 @@ pub(crate) struct Bell {
     ringing: AtomicBool,
     state: Mutex<BellState>,
     rung: Condvar,
+    stopped: Condvar,
 }
 
 #[derive(Default)]
@@ -31,11 +32,20 @@ impl Bell {
     pub(crate) fn stop(&self) {
         self.state.lock().stop = true;
         self.rung.notify_one();
+        self.stopped.notify_all();
     }
 
     /// Whether the thread is to stop: for work that takes long.
     pub(crate) fn is_stopping(&self) -> bool {
         self.state.lock().stop
+    }
+
+    /// Waits for `time`, or until the thread is to stop, and answers whether it is.
+    pub(crate) fn pause(&self, time: Duration) -> bool {
+        let until = Instant::now() + time;
+        let mut state = self.state.lock();
+        while !state.stop && !self.stopped.wait_until(&mut state, until).timed_out() {}
+        state.stop
     }
 
     /// Waits for the bell, or for `limit`; `None` means stop, otherwise whether the bell was rung.

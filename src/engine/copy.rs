@@ -1,4 +1,4 @@
-//! Copies the unproven end of the log into a new segment (rule M4).
+//! Writes records of other segments into a new one: the unproven end of the log (rule M4), or what a merge keeps.
 //!
 //! After a failed sync the page cache may show bytes that the device does not hold, and a second sync says that
 //! all is well. So what recovery cannot prove durable is never left where it lies: it is written again.
@@ -6,13 +6,13 @@
 use super::listed::Listed;
 use crate::error::{Error, Result};
 use crate::format::manifest::Sealed;
-use crate::format::record::{Draft, Flags, RecordHeader};
+use crate::format::record::{Draft, Flags};
 use crate::format::segment_header::SegmentHeader;
 use crate::io::env::File;
 use crate::keydir::location::MAX_RECORD_OFFSET;
 use crate::segment::output::Output;
 use crate::segment::reader::read_full;
-use crate::segment::scanner::{Scanner, Step};
+use crate::segment::scanner::Step;
 
 /// How much of a value is read at a time.
 const READ_BYTES: usize = 1 << 20;
@@ -34,7 +34,7 @@ impl<'f, F: File> Copier<'f, F> {
 
     /// Copies the records of `from..to`, which have been judged whole.
     pub(super) fn copy(&mut self, source: &Listed<F>, from: u64, to: u64) -> Result<()> {
-        let mut scanner = Scanner::new(&source.file, &source.name, source.entry.uid, from, to);
+        let mut scanner = source.scanner(from, to);
         loop {
             let record = match scanner.step()? {
                 Step::Record(record) => record,
@@ -48,35 +48,52 @@ impl<'f, F: File> Copier<'f, F> {
                 continue;
             }
             let draft = Draft::copy_of(&record.header, record.key);
-            self.add(source, record.offset, &record.header, &draft)?;
+            let rest = record.offset + draft.header_len() as u64;
+            self.begin(&draft, record.header.version)?;
+            self.append(&source.file, &source.name, rest, record.offset + record.header.record_len())?;
         }
     }
 
-    fn add(&mut self, source: &Listed<F>, offset: u64, header: &RecordHeader, draft: &Draft) -> Result<()> {
+    /// Begins a record with its header, and answers where it lies; key, value and padding are to follow.
+    pub(super) fn begin(&mut self, draft: &Draft, version: u64) -> Result<u64> {
         let place = self.out.end();
         if place >= MAX_RECORD_OFFSET {
-            return Err(Error::TooLarge { what: "unproven log", size: place, limit: MAX_RECORD_OFFSET });
+            return Err(Error::TooLarge { what: "segment", size: place, limit: MAX_RECORD_OFFSET });
         }
-        let bytes = draft.header(header.version, self.uid, place);
+        let bytes = draft.header(version, self.uid, place);
         self.out.pending.extend_from_slice(&bytes[..draft.header_len()]);
-        let (mut at, end) = (offset + draft.header_len() as u64, offset + header.record_len());
+        self.sealed.records += 1;
+        self.sealed.tombstones += u64::from(draft.flags().has(Flags::TOMBSTONE));
+        self.sealed.highest_version = self.sealed.highest_version.max(version);
+        Ok(place)
+    }
+
+    /// Appends bytes that are at hand.
+    pub(super) fn append_bytes(&mut self, bytes: &[u8]) -> Result<()> {
+        self.out.pending.extend_from_slice(bytes);
+        self.out.flush_if_large()
+    }
+
+    /// Appends the bytes `at..end` of a file.
+    pub(super) fn append(&mut self, file: &F, name: &str, mut at: u64, end: u64) -> Result<()> {
         while at < end {
             let want = usize::try_from(end - at).unwrap_or(usize::MAX).min(READ_BYTES);
             let pending = &mut self.out.pending;
             let old = pending.len();
             pending.resize(old + want, 0);
-            let got = read_full(&source.file, &mut pending[old..], at)
-                .map_err(|err| Error::io("read", &source.name, err))?;
+            let got = read_full(file, &mut pending[old..], at).map_err(|err| Error::io("read", name, err))?;
             if got < want {
-                return Err(Error::corrupt(&source.name, at, "the file became shorter while it was read"));
+                return Err(Error::corrupt(name, at, "the file became shorter while it was read"));
             }
             at += want as u64;
             self.out.flush_if_large()?;
         }
-        self.sealed.records += 1;
-        self.sealed.tombstones += u64::from(header.flags.has(Flags::TOMBSTONE));
-        self.sealed.highest_version = self.sealed.highest_version.max(header.version);
         Ok(())
+    }
+
+    /// Length of the new segment so far.
+    pub(super) fn len(&self) -> u64 {
+        self.out.end()
     }
 
     /// Makes the new segment durable and tells what it holds.

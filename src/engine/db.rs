@@ -3,6 +3,7 @@
 use super::background::{self, Duty};
 use super::bell::Bell;
 use super::manifest_file;
+use super::merge_policy::MergePolicy;
 use super::shared::Inner;
 use crate::error::{Error, Result};
 use crate::format::manifest::CleanClose;
@@ -87,6 +88,18 @@ impl<E: Env> Db<E> {
     /// What the work met; it is also in the stats.
     pub fn step_merge_thread(&self) -> Result<()> {
         self.inner.run_merge_jobs()
+    }
+
+    /// Merges until the policy finds nothing more that is worth it, at most once each of the segments that are there;
+    /// answers how many merges there were. Makes the hints that are missing first.
+    ///
+    /// # Errors
+    /// `Io`, `NoSpace`, `NoMemory`: everything is as it was before the merge that failed; `Corrupt` when a segment turned
+    /// out damaged, likewise; `Poisoned`, `ReadOnly`, `Forked`.
+    pub fn merge(&self, policy: &MergePolicy) -> Result<u64> {
+        self.inner.check_writable()?;
+        self.inner.write_hints()?;
+        self.inner.merge_until_done(policy)
     }
 
     /// Stops the threads, makes everything durable, marks the close as clean and releases the directory.

@@ -4,16 +4,19 @@
 //! it, and then its checksums say so and it is made anew.
 
 use super::listed::RECORDS_AT;
+use super::merge_policy::MergePolicy;
 use super::shared::{FileOf, Inner};
 use crate::error::{Error, Result};
-use crate::format::manifest::{Sealed, SegmentState};
+use crate::format::manifest::{Sealed, SegmentEntry, SegmentState};
 use crate::format::names;
 use crate::format::record::Flags;
 use crate::io::env::{Dir, Env};
+use crate::options::MergeMode;
 use crate::segment::hint_writer::{HintBuilder, HintId};
 use crate::segment::scanner::{Scanner, Step};
 use crate::segment::view::{HintState, Segment};
 use crate::sync::Arc;
+use std::collections::HashMap;
 use std::io;
 
 /// How often the scan of a segment asks whether to go on, in records.
@@ -25,7 +28,16 @@ impl<E: Env> Inner<E> {
         if self.health.is_poisoned() {
             return Ok(());
         }
-        self.write_hints().inspect_err(|err| self.health.note_background_error(err))
+        let work = || {
+            self.write_hints()?;
+            match self.options.merge {
+                MergeMode::Auto => {
+                    self.merge_until_done(&MergePolicy::of_segments(self.options.max_segment_bytes))
+                }
+                MergeMode::Manual | MergeMode::Off => Ok(0),
+            }
+        };
+        work().map(drop).inspect_err(|err| self.health.note_background_error(err))
     }
 
     /// Whether the merge thread has something to do.
@@ -33,7 +45,9 @@ impl<E: Env> Inner<E> {
         !self.without_hint().is_empty()
     }
 
-    fn write_hints(&self) -> Result<()> {
+    /// Makes the hints that are missing, until the store is closing.
+    pub(super) fn write_hints(&self) -> Result<()> {
+        let _merging = self.merging.lock();
         for (segment, sealed) in self.without_hint() {
             let Some(hint) = self.gather(&segment, &sealed)? else {
                 return Ok(());
@@ -53,18 +67,23 @@ impl<E: Env> Inner<E> {
 
     /// The sealed segments whose hint is missing, oldest first.
     fn without_hint(&self) -> Vec<(Arc<Segment<FileOf<E>>>, Sealed)> {
-        let view = self.view.load();
-        let mut missing: Vec<_> =
-            view.segments().filter(|segment| segment.hint_state() == HintState::Missing).cloned().collect();
-        missing.sort_unstable_by_key(|segment| segment.rank);
-        let manifest = self.manifest.lock();
-        let sealed = |uid| {
-            manifest.segments.iter().find(|entry| entry.uid == uid).and_then(|entry| match entry.state {
-                SegmentState::Sealed(sealed) => Some(sealed),
+        let missing = self.sealed_segments().into_iter();
+        let missing = missing.filter(|(segment, _)| segment.hint_state() == HintState::Missing);
+        missing
+            .filter_map(|(segment, entry)| match entry.state {
+                SegmentState::Sealed(sealed) => Some((segment, sealed)),
                 SegmentState::Unsealed { .. } => None,
             })
-        };
-        missing.into_iter().filter_map(|segment| Some((segment.clone(), sealed(segment.uid)?))).collect()
+            .collect()
+    }
+
+    /// The sealed segments in the manifest's order.
+    pub(super) fn sealed_segments(&self) -> Vec<(Arc<Segment<FileOf<E>>>, SegmentEntry)> {
+        let view = self.view.load();
+        let by_uid: HashMap<_, _> = view.segments().map(|segment| (segment.uid, segment)).collect();
+        let manifest = self.manifest.lock();
+        let sealed = manifest.segments.iter().filter(|entry| matches!(entry.state, SegmentState::Sealed(_)));
+        sealed.filter_map(|&entry| Some((Arc::clone(by_uid.get(&entry.uid)?), entry))).collect()
     }
 
     /// All records of a segment; `None` when the store is closing.

@@ -54,6 +54,7 @@ impl<E: Env> Db<E> {
             secret: Secret::new(&manifest.hash_secret),
             view: Views::new(View::new(segments.iter().map(|(segment, _)| segment.clone()))),
             writer: writer.map(|start| OwnLines(Mutex::new(Writer::new(start)))),
+            merging: Mutex::new(()),
             replacing: Mutex::new(()),
             manifest: Mutex::new(manifest),
             env,

@@ -43,7 +43,9 @@ pub(crate) struct Inner<E: Env> {
     /// The log thread's.
     pub(crate) bell: Arc<Bell>,
     pub(crate) merge_bell: Arc<Bell>,
-    /// Held by whoever replaces the manifest, over the whole of it; never on a put's path. The first lock taken.
+    /// Held over a whole merge. The first lock taken, before `replacing`.
+    pub(crate) merging: Mutex<()>,
+    /// Held by whoever replaces the manifest, over the whole of it; never on a put's path.
     pub(crate) replacing: Mutex<()>,
     /// The manifest as it is on the disk, but for numbers used up since.
     pub(crate) manifest: Mutex<Manifest>,
@@ -61,6 +63,11 @@ pub(crate) struct Counters {
     pub(crate) corrupt_records: AtomicU64,
     pub(crate) recovered_bytes_discarded: AtomicU64,
     pub(crate) recovered_records: AtomicU64,
+    pub(crate) merges: AtomicU64,
+    pub(crate) merge_written_bytes: AtomicU64,
+    /// Of the merge under way: its inputs' bytes, 0 when there is none, and how many of them were passed.
+    pub(crate) merge_input_bytes: AtomicU64,
+    pub(crate) merge_done_bytes: AtomicU64,
 }
 
 /// Why, and from which position on backwards, the store cannot vouch for what it holds.

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::format::record::{Draft, Flags, MAX_KEY_LEN, MAX_VALUE_LEN};
 use crate::io::env::Env;
 use crate::keydir::Digest;
-use crate::keydir::location::{Location, SegmentSlot};
+use crate::keydir::location::Location;
 use crate::options::SyncMode;
 use crate::segment::appender::AppendError;
 use crate::sync::MutexGuard;
@@ -228,6 +228,8 @@ impl<E: Env> Inner<E> {
     ) {
         writer.count(draft.flags(), version);
         let active = writer.active();
+        // Pinned before the keydir is changed: the slot of the location that comes back is that of its segment then.
+        let view = self.view.load();
         let at = Location::new(active.slot, offset, draft.record_len());
         let old = if !draft.flags().has(Flags::TOMBSTONE) {
             active.add_live(at.typical_len());
@@ -238,13 +240,16 @@ impl<E: Env> Inner<E> {
             self.keydir.remove(digest)
         };
         if let Some(old) = old.filter(|old| !old.is_tombstone()) {
-            self.sub_live(old.slot(), old.typical_len());
-        }
-    }
-
-    pub(super) fn sub_live(&self, slot: SegmentSlot, bytes: u64) {
-        if let Some(segment) = self.view.load().segment(slot) {
-            segment.sub_live(bytes);
+            match view.segment(old.slot()) {
+                Some(segment) => segment.sub_live(old.typical_len()),
+                // A merge has just sent the key to a segment that is newer than the view.
+                None => self
+                    .view
+                    .load()
+                    .segment(old.slot())
+                    .into_iter()
+                    .for_each(|s| s.sub_live(old.typical_len())),
+            }
         }
     }
 

@@ -215,6 +215,12 @@ impl Draft {
         self
     }
 
+    /// The draft without the batch-continues flag.
+    pub fn alone(mut self) -> Self {
+        self.flags = self.flags.without(Flags::BATCH_CONTINUES);
+        self
+    }
+
     /// The record's flags.
     pub fn flags(&self) -> Flags {
         self.flags

@@ -180,15 +180,23 @@ impl Keydir {
         old.expect("only inserts need memory")
     }
 
-    /// Sets the key's location to `new` if it is `old`, and answers whether it was.
-    #[inline]
-    pub fn replace_if(&self, digest: Digest, old: Location, new: Location) -> bool {
+    /// Sets the key's location to `new`, or takes the key out for `None`, if its location `is_old`; answers the one it
+    /// had then.
+    pub fn change_if(
+        &self,
+        digest: Digest,
+        is_old: impl Fn(Location) -> bool,
+        new: Option<Location>,
+    ) -> Option<Location> {
         let mut tally = Tally::default();
-        let found = self.change(digest, false, &mut tally, |found| {
-            if found == Some(old) { Change::Put(new) } else { Change::Keep }
-        });
+        let found =
+            self.change(digest, false, &mut tally, |found| match (found.filter(|&at| is_old(at)), new) {
+                (None, _) => Change::Keep,
+                (Some(_), Some(new)) => Change::Put(new),
+                (Some(_), None) => Change::Remove,
+            });
         self.settle(tally);
-        found.expect("only inserts need memory") == Some(old)
+        found.expect("only inserts need memory").filter(|&at| is_old(at))
     }
 
     /// How many keys there are, tombstones left out.

@@ -106,6 +106,18 @@ impl<F: File> Hint<F> {
         Ok(true)
     }
 
+    /// The filter of its keys, or `None` when it is damaged.
+    ///
+    /// # Errors
+    /// `Io`, `NoMemory`.
+    pub fn filter(&self) -> Result<Option<Vec<u8>>> {
+        let (Some(at), Ok(len)) = (self.header.filter_at(), usize::try_from(self.header.filter_len)) else {
+            return Ok(None);
+        };
+        let bytes = read_part(&self.file, &self.name, at, len)?;
+        Ok(bytes.filter(|bytes| crc32c(bytes) == self.header.filter_crc))
+    }
+
     fn end_of(&self, block: usize) -> u64 {
         let end = HINT_HEADER_LEN as u64 + self.header.blocks_len;
         self.blocks.get(block + 1).map_or(end, |next| next.offset)
@@ -117,11 +129,17 @@ fn read_table<F: File>(file: &F, name: &str, header: &HintHeader) -> Result<Opti
     // The header fits the file's length, so this allocates less than the file holds.
     let len = header.blocks.checked_mul(BLOCK_REF_LEN as u64).and_then(|len| usize::try_from(len).ok());
     let (Some(len), Some(at)) = (len, header.table_at()) else { return Ok(None) };
-    let mut table = Vec::new();
-    table.try_reserve_exact(len).map_err(|_| Error::NoMemory { bytes: len })?;
-    table.resize(len, 0);
-    let got = read_full(file, &mut table, at).map_err(|err| Error::io("read", name, err))?;
-    Ok((got == len && crc32c(&table) == header.table_crc).then_some(table))
+    let table = read_part(file, name, at, len)?;
+    Ok(table.filter(|table| crc32c(table) == header.table_crc))
+}
+
+/// `len` bytes at `at`, if the file has them.
+fn read_part<F: File>(file: &F, name: &str, at: u64, len: usize) -> Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(len).map_err(|_| Error::NoMemory { bytes: len })?;
+    bytes.resize(len, 0);
+    let got = read_full(file, &mut bytes, at).map_err(|err| Error::io("read", name, err))?;
+    Ok((got == len).then_some(bytes))
 }
 
 /// The lines of a table, if they make sense: blocks one behind the other that hold all entries.

@@ -43,6 +43,24 @@ impl<F: File> Segment<F> {
         self.map.as_ref()?.bytes(offset, usize::try_from(len).ok()?)
     }
 
+    /// The first `want` bytes of the record at `offset`, or all `len` of it where that costs no more. Nothing is
+    /// verified.
+    pub(crate) fn read_some<'a>(
+        &'a self,
+        offset: u64,
+        want: u64,
+        len: u64,
+        buf: &'a mut Vec<u8>,
+    ) -> Result<&'a [u8]> {
+        match self.mapped(offset, len) {
+            Some(bytes) => Ok(bytes),
+            None => {
+                self.fetch(offset, want, buf)?;
+                Ok(buf)
+            }
+        }
+    }
+
     fn fetch(&self, offset: u64, len: u64, buf: &mut Vec<u8>) -> Result<()> {
         let len = usize::try_from(len).map_err(|_| Error::NoMemory { bytes: usize::MAX })?;
         buf.clear();

@@ -36,6 +36,9 @@ pub struct Segment<F: File> {
     pub(crate) map: Option<F::Map>,
     /// Bytes that the file holds past the segment's end: what recovery left of a log's unproven end.
     pub(crate) surplus_bytes: u64,
+    /// Bytes that no key points to and that a merge kept all the same: the header, and deletions of keys that older
+    /// segments may hold.
+    pub(crate) unreclaimable_bytes: AtomicU64,
     hint: AtomicU8,
     tallies: Tallies,
 }
@@ -87,6 +90,7 @@ impl<F: File> Segment<F> {
             file,
             map,
             surplus_bytes: 0,
+            unreclaimable_bytes: AtomicU64::new(0),
             hint: AtomicU8::new(HintState::Missing as u8),
             tallies: Tallies { readable_len: AtomicU64::new(readable_len), live_bytes: AtomicU64::new(0) },
         }
@@ -130,7 +134,8 @@ impl<F: File> Segment<F> {
 
     /// Counts a record that is its key's newest no more.
     pub fn sub_live(&self, bytes: u64) {
-        self.tallies.live_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        let less = |live: u64| Some(live.saturating_sub(bytes));
+        let _ = self.tallies.live_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 }
 

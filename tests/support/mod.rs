@@ -36,6 +36,8 @@ pub enum Step {
     LogThread,
     /// A round of the merge thread's jobs.
     MergeThread,
+    /// A merge of whatever has dead bytes.
+    Merge,
     /// Close and open again.
     Reopen,
 }
@@ -96,7 +98,8 @@ pub fn history(rng: &mut Rng, len: usize) -> Vec<Step> {
             }
             80..=87 => Step::Sync,
             88..=93 => Step::LogThread,
-            94..=96 => Step::MergeThread,
+            94..=95 => Step::MergeThread,
+            96..=97 => Step::Merge,
             _ => Step::Reopen,
         })
         .collect()

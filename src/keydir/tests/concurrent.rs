@@ -123,7 +123,7 @@ fn a_location_is_never_torn() {
 
 /// Puts and relocations of the same keys: every relocation that answers true counts, and no put is lost.
 #[test]
-fn replace_if_beside_puts_loses_no_put() {
+fn change_if_beside_puts_loses_no_put() {
     const KEYS: u64 = 64;
     const ROUNDS: u64 = 3_000;
     let keydir = Keydir::new(0).unwrap();
@@ -136,7 +136,7 @@ fn replace_if_beside_puts_loses_no_put() {
                 if let Some(old) = keydir.get(key) {
                     // Moves a record to where only relocation puts it, and back.
                     let new = if old.may_expire() { at(old.offset() / 8 - 1) } else { old.as_expiring() };
-                    keydir.replace_if(key, old, new);
+                    keydir.change_if(key, |at| at == old, Some(new));
                 }
             }
         });

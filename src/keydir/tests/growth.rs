@@ -84,7 +84,7 @@ fn survives(keys: u64, digest: impl Fn(u64) -> Digest) {
     assert_eq!((keydir.len(), contents(&keydir).len() as u64), (keys, keys));
     for key in 0..keys {
         assert_eq!(keydir.get(digest(key)), Some(at(key)), "key {key}");
-        assert!(keydir.replace_if(digest(key), at(key), at(key + keys)));
+        assert_eq!(keydir.change_if(digest(key), |old| old == at(key), Some(at(key + keys))), Some(at(key)));
     }
     assert_eq!(keydir.get(digest(keys)), None);
     for key in 0..keys {

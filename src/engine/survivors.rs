@@ -1,0 +1,162 @@
+//! What a merge keeps of its inputs: for each key the one record that still says something.
+//!
+//! The hints of the inputs are walked by key. Of a key's records in the inputs only the newest can matter. A value is
+//! kept if the keydir points to it. A deletion, or a value that has expired, is kept as a deletion as long as an older
+//! segment may hold the key (rule P2), unless a record newer than the inputs has settled the key anyway.
+
+use super::shared::{FileOf, Inner};
+use crate::error::Result;
+use crate::format::filter;
+use crate::format::record::Flags;
+use crate::io::env::Env;
+use crate::keydir::Digest;
+use crate::segment::hint_cursor::MergedHints;
+use crate::segment::hint_reader::Hint;
+use crate::segment::view::Segment;
+use crate::sync::Arc;
+use std::ops::Range;
+
+/// Records judged together, so that their cache misses overlap.
+const GROUP: usize = 64;
+
+/// A segment that is merged, and its hint.
+pub(super) struct Input<E: Env> {
+    pub(super) segment: Arc<Segment<FileOf<E>>>,
+    pub(super) hint: Hint<FileOf<E>>,
+}
+
+/// A record of an input.
+#[derive(Clone)]
+pub(super) struct Survivor {
+    /// Which of the inputs it is in.
+    pub(super) input: usize,
+    pub(super) offset: u64,
+    pub(super) len: u64,
+    pub(super) digest: Digest,
+    pub(super) version: u64,
+    /// Whether only the deletion of the key is to be kept.
+    pub(super) as_tombstone: bool,
+    key: Range<usize>,
+}
+
+/// See the file's head.
+pub(super) struct Survivors<'m, E: Env> {
+    store: &'m Inner<E>,
+    inputs: &'m [Input<E>],
+    /// Of the segments older than the inputs: their filters, `None` when one may hold every key.
+    older: &'m Option<Vec<Vec<u8>>>,
+    now_ns: u64,
+    merged: MergedHints<'m, FileOf<E>>,
+    /// The key of the entry before.
+    last_key: Option<Vec<u8>>,
+    group: Vec<(Survivor, Flags, Option<u64>)>,
+    /// Keys of the group.
+    keys: Vec<u8>,
+    next: usize,
+    /// Keys whose values have expired.
+    pub(super) expired: Vec<Digest>,
+    /// The highest version of a deletion that was dropped.
+    pub(super) highest_dropped: u64,
+    /// Bytes of the records that were passed.
+    pub(super) passed_bytes: u64,
+}
+
+impl<'m, E: Env> Survivors<'m, E> {
+    pub(super) fn new(store: &'m Inner<E>, inputs: &'m [Input<E>], older: &'m Option<Vec<Vec<u8>>>) -> Self {
+        Survivors {
+            store,
+            inputs,
+            older,
+            now_ns: store.env.now_ns(),
+            merged: MergedHints::new(inputs.iter().map(|input| &input.hint)),
+            last_key: None,
+            group: Vec::with_capacity(GROUP),
+            keys: Vec::new(),
+            next: 0,
+            expired: Vec::new(),
+            highest_dropped: 0,
+            passed_bytes: 0,
+        }
+    }
+
+    /// The next record to keep. Its key is there until the next call.
+    pub(super) fn next(&mut self) -> Result<Option<Survivor>> {
+        loop {
+            while let Some((record, flags, deadline)) = self.group.get(self.next).cloned() {
+                self.next += 1;
+                if let Some(kept) = self.judge(record, flags, deadline) {
+                    return Ok(Some(kept));
+                }
+            }
+            if !self.gather()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The key of the record that was answered last.
+    pub(super) fn key(&self, record: &Survivor) -> &[u8] {
+        &self.keys[record.key.clone()]
+    }
+
+    /// Fills the group with the newest records of the next keys; `false` when there are none.
+    fn gather(&mut self) -> Result<bool> {
+        self.group.clear();
+        self.keys.clear();
+        self.next = 0;
+        while self.group.len() < GROUP && self.merged.advance()? {
+            let Some((input, entry)) = self.merged.entry() else { break };
+            self.passed_bytes += entry.record_len();
+            if self.last_key.as_deref() == Some(entry.key) {
+                continue;
+            }
+            let last = self.last_key.get_or_insert_default();
+            last.clear();
+            last.extend_from_slice(entry.key);
+            let digest = self.store.secret.digest(entry.key);
+            self.store.keydir.prefetch_group(digest);
+            let key = self.keys.len()..self.keys.len() + entry.key.len();
+            self.keys.extend_from_slice(entry.key);
+            let (offset, len, version) = (entry.offset, entry.record_len(), entry.version);
+            let survivor = Survivor { input, offset, len, digest, version, as_tombstone: false, key };
+            self.group.push((survivor, entry.flags, entry.deadline));
+        }
+        for (record, ..) in &self.group {
+            self.store.keydir.prefetch(record.digest);
+        }
+        for (record, ..) in &self.group {
+            self.inputs[record.input].segment.prefetch(record.offset, record.len);
+        }
+        Ok(!self.group.is_empty())
+    }
+
+    /// The record as it is to be kept, if it is.
+    fn judge(&mut self, record: Survivor, flags: Flags, deadline: Option<u64>) -> Option<Survivor> {
+        let newest = self.store.keydir.get(record.digest);
+        let slot = self.inputs[record.input].segment.slot;
+        let is_newest = newest.is_some_and(|at| at.slot() == slot && at.offset() == record.offset);
+        if !flags.has(Flags::TOMBSTONE) {
+            if !is_newest {
+                return None;
+            }
+            if deadline.is_none_or(|deadline| deadline > self.now_ns) {
+                return Some(record);
+            }
+            self.expired.push(record.digest);
+        }
+        // A key that the keydir knows elsewhere was put again, after the inputs.
+        let settled = newest.is_some() && !is_newest;
+        if !settled && self.older_may_hold(record.digest) {
+            return Some(Survivor { as_tombstone: true, ..record });
+        }
+        self.highest_dropped = self.highest_dropped.max(record.version);
+        None
+    }
+
+    fn older_may_hold(&self, digest: Digest) -> bool {
+        match self.older {
+            Some(filters) => filters.iter().any(|bits| filter::may_contain(bits, digest.lo)),
+            None => true,
+        }
+    }
+}
