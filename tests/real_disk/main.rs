@@ -17,6 +17,7 @@ mod forks;
 mod kills;
 mod limits;
 mod locks;
+mod merges;
 mod permissions;
 mod readers;
 mod values;

@@ -1,0 +1,261 @@
+//! What a merge keeps, drops and survives, on the simulated machine.
+
+mod support;
+
+use bitcask::Error;
+use bitcask::engine::{Db, MergePolicy};
+use bitcask::format::manifest::{Manifest, SegmentState};
+use bitcask::format::names;
+use bitcask::format::record::{Draft, Flags};
+use bitcask::io::sim::{Sim, Survival};
+use bitcask::options::{MergeMode, Options, SyncMode};
+use std::collections::BTreeMap;
+use support::{DIR, open, options};
+
+fn manual() -> Options {
+    Options { merge: MergeMode::Manual, ..options(SyncMode::None) }
+}
+
+fn fresh() -> (Sim, Db<Sim>) {
+    let sim = Sim::new(3);
+    sim.make_dirs(DIR);
+    let db = open(&sim, &manual()).expect("a new store opens");
+    (sim, db)
+}
+
+/// Puts values of 300 bytes, two of which fill a segment, with the log thread behind each.
+fn put_all(db: &Db<Sim>, puts: &[(&str, u8)]) {
+    for &(key, byte) in puts {
+        db.put(key.as_bytes(), &[byte; 300]).expect("a put");
+        db.step_log_thread().expect("jobs");
+    }
+}
+
+fn get(db: &Db<Sim>, key: &str) -> Option<u8> {
+    db.get(key.as_bytes(), |value| {
+        assert!(value.len() == 300 && value.iter().all(|&byte| byte == value[0]), "whole values");
+        value[0]
+    })
+    .expect("the key reads")
+}
+
+fn manifest(sim: &Sim) -> Manifest {
+    Manifest::decode(&sim.read_file(DIR, "manifest.json").expect("a manifest")).expect("a sound one")
+}
+
+fn sealed(sim: &Sim) -> Vec<(u64, bitcask::format::manifest::Sealed)> {
+    let entries = manifest(sim).segments;
+    let sealed = entries.iter().filter_map(|entry| match entry.state {
+        SegmentState::Sealed(sealed) => Some((entry.number, sealed)),
+        SegmentState::Unsealed { .. } => None,
+    });
+    sealed.collect()
+}
+
+/// Only segments that are dead for the most part.
+fn only_worst() -> MergePolicy {
+    MergePolicy {
+        trigger_percent: 60,
+        threshold_percent: 60,
+        small_segment_bytes: 0,
+        ..MergePolicy::everything()
+    }
+}
+
+#[test]
+fn what_is_dead_goes_and_what_is_live_stays_in_the_order_of_the_keys() {
+    let (sim, db) = fresh();
+    put_all(&db, &[("c", 1), ("b", 2), ("a", 3), ("c", 4), ("b", 5), ("x", 6), ("y", 7)]);
+    let before = db.stats().expect("stats");
+    assert_eq!(sealed(&sim).len(), 3);
+    assert_eq!(db.merge(&MergePolicy::everything()).expect("a merge"), 1);
+    let after = db.stats().expect("stats");
+    assert!(after.disk_bytes + 600 < before.disk_bytes && after.live_bytes == before.live_bytes);
+    for (key, byte) in [("a", 3), ("b", 5), ("c", 4), ("x", 6), ("y", 7)] {
+        assert_eq!(get(&db, key), Some(byte));
+    }
+    let merged = sealed(&sim);
+    let name = names::segment(merged[0].0);
+    let bytes = sim.read_file(DIR, &name).expect("the output");
+    let values: Vec<u8> =
+        bytes.windows(300).filter(|w| w.iter().all(|b| *b == w[0] && *b > 0)).map(|w| w[0]).collect();
+    assert_eq!(values, [3, 5], "by key");
+    db.close().expect("a close");
+    let db = open(&sim, &manual()).expect("it opens");
+    assert_eq!((get(&db, "a"), get(&db, "c"), db.count().expect("a count")), (Some(3), Some(4), 5));
+}
+
+#[test]
+fn inputs_leave_no_file_behind_and_a_merge_of_nothing_live_leaves_no_output() {
+    let (sim, db) = fresh();
+    put_all(&db, &[("k", 1); 10]);
+    assert_eq!(sealed(&sim).len(), 4);
+    assert_eq!(db.merge(&MergePolicy::everything()).expect("a merge"), 1);
+    assert_eq!(sealed(&sim).len(), 0, "nothing in them was live");
+    let files: Vec<_> = sim.files(DIR).into_keys().collect();
+    assert_eq!(files.len(), 3, "manifest, active, spare: {files:?}");
+    assert_eq!(get(&db, "k"), Some(1));
+    assert_eq!(db.merge(&MergePolicy::everything()).expect("no merge"), 0);
+}
+
+#[test]
+fn a_deleted_key_stays_deleted_when_only_its_tombstones_segment_is_merged() {
+    let (sim, db) = fresh();
+    put_all(&db, &[("k", 1), ("live 1", 1), ("live 2", 1)]);
+    db.delete(b"k").expect("a delete");
+    put_all(&db, &[("dead", 1), ("dead", 2), ("dead", 3), ("dead", 4), ("dead", 5)]);
+    let first = sealed(&sim)[0].0;
+    assert!(db.merge(&only_worst()).expect("a merge") > 0);
+    assert_eq!(sealed(&sim)[0].0, first, "the older segment was left alone");
+    assert_eq!(sealed(&sim)[1].1.tombstones, 1, "the deletion is still needed");
+    for survival in [Survival::Everything, Survival::SyncedOnly] {
+        let image = sim.crash(sim.op_count(), survival);
+        let db = open(&image, &manual()).expect("it opens");
+        assert_eq!((get(&db, "k"), get(&db, "live 1")), (None, Some(1)));
+    }
+    // With the older segment merged too, nothing needs the deletion any more.
+    let version = manifest(&sim).last_version;
+    db.merge(&MergePolicy::everything()).expect("a merge");
+    assert!(sealed(&sim).iter().all(|(_, sealed)| sealed.tombstones == 0));
+    assert!((1..=version).contains(&manifest(&sim).highest_dropped_tombstone));
+    db.close().expect("a close");
+    let db = open(&sim, &manual()).expect("it opens");
+    assert_eq!((get(&db, "k"), get(&db, "live 2")), (None, Some(1)));
+}
+
+#[test]
+fn an_expired_value_is_merged_into_a_deletion_while_an_older_value_lies_below() {
+    let (sim, db) = fresh();
+    put_all(&db, &[("k", 1), ("live 1", 1), ("live 2", 1)]);
+    db.close().expect("a close");
+    // This version has no call that sets a deadline: the record is written by hand.
+    let mut manifest = manifest(&sim);
+    let close = manifest.clean_close.as_mut().expect("a clean close");
+    let name = names::segment(close.active);
+    let mut bytes = sim.read_file(DIR, &name).expect("the active segment");
+    let uid = u64::from_le_bytes(bytes[32..40].try_into().expect("eight bytes"));
+    let draft = Draft::new(b"k", &[9; 300], Flags::NONE, Some(1));
+    close.last_version += 1;
+    bytes.extend_from_slice(&draft.header(close.last_version, uid, bytes.len() as u64));
+    bytes.extend_from_slice(b"k");
+    bytes.extend_from_slice(&[9; 300]);
+    bytes.resize(bytes.len().next_multiple_of(8), 0);
+    close.len = bytes.len() as u64;
+    sim.write_file(DIR, &name, &bytes);
+    sim.write_file(DIR, "manifest.json", &manifest.encode());
+
+    let db = open(&sim, &manual()).expect("it opens");
+    assert_eq!(
+        (get(&db, "k"), db.count().expect("a count")),
+        (None, 3),
+        "expired, and counted until a merge"
+    );
+    put_all(&db, &[("dead", 1), ("dead", 2), ("dead", 3), ("dead", 4), ("dead", 5)]);
+    let first = sealed(&sim)[0].0;
+    // The record's own segment holds live keys too: have it merged for the small ones beside it.
+    let policy = MergePolicy { threshold_percent: 0, ..only_worst() };
+    assert!(db.merge(&policy).expect("a merge") > 0);
+    assert_eq!((get(&db, "k"), db.count().expect("a count")), (None, 3), "gone from the count");
+    let image = sim.crash(sim.op_count(), Survival::SyncedOnly);
+    let db = open(&image, &manual()).expect("it opens");
+    assert_eq!((get(&db, "k"), get(&db, "live 1")), (None, Some(1)), "first segment was {first}");
+}
+
+#[test]
+fn a_disk_that_is_full_in_the_middle_leaves_everything_as_it_was() {
+    let (sim, db) = fresh();
+    put_all(&db, &[("a", 1), ("b", 2), ("c", 3), ("a", 4), ("d", 5), ("e", 6), ("f", 7), ("g", 8)]);
+    db.step_merge_thread().expect("hints");
+    let before: BTreeMap<_, _> = sim.contents(DIR);
+    for free in [0, 100, 400, 700, 1100] {
+        sim.set_free_bytes(Some(free));
+        let err = db.merge(&MergePolicy::everything()).expect_err("no room");
+        assert!(matches!(err, Error::NoSpace { .. }), "{err}");
+        assert!(sim.contents(DIR) == before, "{free} free bytes: files changed");
+        assert_eq!((get(&db, "a"), get(&db, "g")), (Some(4), Some(8)));
+    }
+    sim.set_free_bytes(None);
+    db.put(b"more", b"1").expect("a put");
+    assert_eq!(db.merge(&MergePolicy::everything()).expect("a merge"), 1);
+    assert_eq!((get(&db, "a"), get(&db, "b"), get(&db, "g")), (Some(4), Some(2), Some(8)));
+}
+
+#[test]
+fn a_value_with_a_wrong_checksum_is_copied_as_it_is() {
+    let (sim, db) = fresh();
+    put_all(&db, &[("a", 1), ("b", 2), ("c", 3), ("a", 4), ("d", 5), ("e", 6), ("f", 7), ("g", 8)]);
+    db.step_merge_thread().expect("hints");
+    db.close().expect("a close");
+    let bytes = sim.read_file(DIR, &names::segment(1)).expect("the first segment");
+    let value = bytes.windows(300).position(|w| w.iter().all(|&byte| byte == 2)).expect("b's value");
+    sim.corrupt(DIR, &names::segment(1), value as u64 + 5, 1);
+    let db = open(&sim, &manual()).expect("it opens");
+    assert_eq!(db.merge(&MergePolicy::everything()).expect("a merge"), 1);
+    assert!(matches!(db.get(b"b", |_| ()), Err(Error::Corrupt { .. })));
+    assert_eq!((get(&db, "a"), get(&db, "c")), (Some(4), Some(3)));
+}
+
+#[test]
+fn a_segment_with_a_damaged_header_is_never_merged() {
+    let (sim, db) = fresh();
+    put_all(&db, &[("a", 1), ("b", 2), ("c", 3), ("a", 4), ("d", 5), ("e", 6), ("f", 7), ("g", 8)]);
+    db.step_merge_thread().expect("hints");
+    db.close().expect("a close");
+    let bytes = sim.read_file(DIR, &names::segment(1)).expect("the first segment");
+    let value = bytes.windows(300).position(|w| w.iter().all(|&byte| byte == 2)).expect("b's value");
+    // The key, which the header's checksum covers.
+    sim.corrupt(DIR, &names::segment(1), value as u64 - 1, 1);
+    let db = open(&sim, &manual()).expect("it opens");
+    let before = sealed(&sim);
+    assert!(matches!(db.merge(&MergePolicy::everything()), Err(Error::Corrupt { .. })));
+    assert_eq!(sealed(&sim), before);
+    db.merge(&MergePolicy::everything()).expect("the others can be");
+    assert_eq!(sealed(&sim)[0], before[0]);
+    assert!(matches!(db.get(b"b", |_| ()), Err(Error::Corrupt { .. })));
+    assert_eq!((get(&db, "a"), get(&db, "g")), (Some(4), Some(8)));
+}
+
+#[test]
+fn pins_stay_valid_when_their_segments_are_merged_away() {
+    let (_sim, db) = fresh();
+    put_all(&db, &[("a", 1), ("b", 2), ("c", 3), ("a", 4), ("d", 5), ("e", 6), ("f", 7), ("g", 8)]);
+    let pin = db.get_pinned(b"b").expect("a pin").expect("a value");
+    assert_eq!(db.merge(&MergePolicy::everything()).expect("a merge"), 1);
+    db.close().expect("a close");
+    assert_eq!(pin.value(), &[2; 300]);
+}
+
+#[test]
+fn merging_again_and_again_finds_an_end() {
+    let (sim, db) = fresh();
+    for round in 0..30u8 {
+        let keys = ["a", "b", "c", "d", "e", "f", "g"];
+        put_all(&db, &keys.map(|key| (key, round + 1)));
+        db.delete(b"a").expect("a delete");
+        db.merge(&MergePolicy::everything()).expect("a merge");
+        assert_eq!(db.merge(&MergePolicy::everything()).expect("no merge"), 0, "round {round}");
+        assert!(sealed(&sim).len() <= 5, "{:?}", sealed(&sim));
+    }
+}
+
+#[test]
+fn live_and_dead_bytes_are_those_of_a_full_scan_after_any_history() {
+    for seed in 0..40u64 {
+        let mut rng = bitcask::io::sim::Rng::derive(&[seed, 9]);
+        let (sim, db) = fresh();
+        for _ in 0..300 {
+            let key = [u8::try_from(rng.below(40)).expect("a small number")];
+            match rng.below(12) {
+                0..=7 => drop(db.put(&key, &vec![1; rng.below(200)]).expect("a put")),
+                8..=9 => drop(db.delete(&key).expect("a delete")),
+                10 => db.step_log_thread().expect("jobs"),
+                _ => drop(db.merge(&MergePolicy::everything()).expect("a merge")),
+            }
+        }
+        let running = db.stats().expect("stats");
+        db.close().expect("a close");
+        let scanned = open(&sim, &manual()).expect("it opens").stats().expect("stats");
+        assert_eq!(running.live_bytes, scanned.live_bytes, "seed {seed}");
+        assert!(running.disk_bytes >= scanned.live_bytes);
+    }
+}

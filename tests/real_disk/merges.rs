@@ -1,0 +1,108 @@
+//! Merges beside writers and readers.
+
+use crate::support::Scratch;
+use bitcask::engine::{MergePolicy, Store};
+use bitcask::io::disk::Disk;
+use bitcask::options::{IoMode, MergeMode, Options};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+const KEYS: u64 = 400;
+/// The writers go on until there were this many merges beside them.
+const MERGES: u64 = 40;
+
+fn open(dir: &std::path::Path, io: IoMode) -> Store {
+    let options = Options { io, max_segment_bytes: 64 << 10, merge: MergeMode::Manual, ..Options::default() };
+    Store::open(Disk, dir, &options).expect("the store opens")
+}
+
+/// The value of a key in a round: both, many times over.
+fn value(key: u64, round: u64) -> Vec<u8> {
+    let mut value = Vec::new();
+    for _ in 0..1 + key % 9 {
+        value.extend_from_slice(&key.to_le_bytes());
+        value.extend_from_slice(&round.to_le_bytes());
+    }
+    value
+}
+
+/// The round in a value, which must be whole and of the key.
+fn round_of(key: u64, bytes: &[u8]) -> u64 {
+    let round = u64::from_le_bytes(bytes[8..16].try_into().expect("eight bytes"));
+    assert_eq!(bytes, value(key, round), "key {key}");
+    round
+}
+
+fn race(io: IoMode) {
+    let scratch = Scratch::new();
+    let db = open(scratch.path(), io);
+    let written: Vec<AtomicU64> = (0..KEYS).map(|_| AtomicU64::new(0)).collect();
+    let done = AtomicBool::new(false);
+    let merges = AtomicU64::new(0);
+    std::thread::scope(|threads| {
+        let writers: Vec<_> = (0..2)
+            .map(|half| {
+                let (db, written, merges) = (&db, &written, &merges);
+                threads.spawn(move || {
+                    for round in 1.. {
+                        if merges.load(Ordering::Relaxed) >= MERGES {
+                            return;
+                        }
+                        for key in (half..KEYS).step_by(2) {
+                            db.put(&key.to_be_bytes(), &value(key, round)).expect("a put");
+                            written[usize::try_from(key).expect("small")].store(round, Ordering::Release);
+                        }
+                        db.delete(&(KEYS + half).to_be_bytes()).expect("a delete");
+                        db.put(&(KEYS + half).to_be_bytes(), b"comes and goes").expect("a put");
+                    }
+                })
+            })
+            .collect();
+        threads.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                merges.fetch_add(db.merge(&MergePolicy::everything()).expect("a merge"), Ordering::Relaxed);
+            }
+        });
+        for seed in 0..2 {
+            let (db, written, done) = (&db, &written, &done);
+            threads.spawn(move || {
+                let mut key = seed;
+                while !done.load(Ordering::Relaxed) {
+                    key = (key * 31 + 17) % KEYS;
+                    let least = written[usize::try_from(key).expect("small")].load(Ordering::Acquire);
+                    let found =
+                        db.get(&key.to_be_bytes(), |bytes| round_of(key, bytes)).expect("a sound record");
+                    assert!(
+                        found.unwrap_or(0) >= least,
+                        "key {key}: {found:?} after {least} was acknowledged"
+                    );
+                }
+            });
+        }
+        writers.into_iter().for_each(|writer| writer.join().expect("a writer ends"));
+        done.store(true, Ordering::Relaxed);
+    });
+    db.merge(&MergePolicy::everything()).expect("a last merge");
+    let check = |db: &Store| {
+        assert_eq!(db.count().expect("a count"), KEYS + 2);
+        for (key, round) in (0..).zip(&written) {
+            let found = db.get(&u64::to_be_bytes(key), |bytes| round_of(key, bytes)).expect("a get");
+            assert_eq!(found, Some(round.load(Ordering::Relaxed)));
+        }
+        let stats = db.stats().expect("stats");
+        assert_eq!((stats.corrupt_records, stats.poisoned, stats.background_errors), (0, None, 0));
+        stats.live_bytes
+    };
+    let live = check(&db);
+    db.close().expect("a close");
+    assert_eq!(check(&open(scratch.path(), io)), live, "live bytes by counting and by loading");
+}
+
+#[test]
+fn gets_and_puts_beside_merges_are_never_wrong_with_mappings() {
+    race(IoMode::Mmap);
+}
+
+#[test]
+fn gets_and_puts_beside_merges_are_never_wrong_without_mappings() {
+    race(IoMode::Pread);
+}
