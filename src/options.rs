@@ -3,6 +3,10 @@
 //! One table holds every option's name and reader. A value is read from its own text, so that a refusal can quote
 //! what was given and no number is rounded on the way. Whether options go together is the engine's to judge.
 
+mod merge;
+
+pub use merge::MergePolicy;
+
 use crate::json_text::{self, Walker};
 use crate::{Error, Result};
 use std::ops::RangeInclusive;
@@ -75,6 +79,8 @@ pub struct Options {
     pub checkpoint: bool,
     /// Who starts merges.
     pub merge: MergeMode,
+    /// Which merges the library starts.
+    pub merge_policy: MergePolicy,
 }
 
 impl Default for Options {
@@ -89,6 +95,7 @@ impl Default for Options {
             file_mode: 0o600,
             checkpoint: true,
             merge: MergeMode::Auto,
+            merge_policy: MergePolicy::default(),
         }
     }
 }
@@ -104,7 +111,7 @@ impl Options {
     /// | `max_segment_bytes` | from [`MIN_SEGMENT_BYTES`] to [`MAX_SEGMENT_BYTES`] |
     /// | `expected_keys` | up to [`MAX_EXPECTED_KEYS`] |
     /// | `file_mode` | octal, `"0600"` to `"0666"`: read and write bits alone, the owner's both set |
-    /// | `merge` | `"auto"`, `"manual"` or `"off"` |
+    /// | `merge` | `"auto"`, `"manual"`, `"off"`, or an object with one of these as `"mode"` and members of [`MergePolicy`] |
     ///
     /// Numbers are written in digits alone: `1e6` and `65536.0` are refused.
     ///
@@ -123,26 +130,43 @@ impl Options {
         if json.is_empty() {
             return Ok(options);
         }
-        let mut walker =
-            json_text::check(json.as_bytes()).map_err(|e| Error::Invalid(format!("options: {e}")))?;
-        if walker.peek() != b'{' {
-            let given = quoted(&walker.text()[walker.skip_value()]);
-            return Err(Error::Invalid(format!("options: given {given}; accepted: a JSON object")));
-        }
-        let mut seen = [false; READERS.len()];
-        walker.open();
-        while let Some(name) = walker.next_member() {
-            let given = Given { key: name.text, text: value_text(&mut walker) };
-            let decoded = name.decoded()?;
-            let named = READERS.iter().position(|(key, _)| key.as_bytes() == &*decoded);
-            let index = named.ok_or_else(|| unknown(name.text))?;
-            if std::mem::replace(&mut seen[index], true) {
-                return Err(given.refused("once"));
-            }
-            READERS[index].1(&mut options, &given)?;
-        }
+        each_member(&mut object(json)?, &READERS.map(|(name, _)| name), |at, given| {
+            READERS[at].1(&mut options, given)
+        })?;
         Ok(options)
     }
+}
+
+/// Options in JSON, which must be an object.
+fn object(json: &str) -> Result<Walker<'_>> {
+    let mut walker =
+        json_text::check(json.as_bytes()).map_err(|e| Error::Invalid(format!("options: {e}")))?;
+    if walker.peek() != b'{' {
+        let given = quoted(&walker.text()[walker.skip_value()]);
+        return Err(Error::Invalid(format!("options: given {given}; accepted: a JSON object")));
+    }
+    Ok(walker)
+}
+
+/// Hands each member of the object at `walker` to `read`, with its place in `names`, the ones that are accepted.
+fn each_member(
+    walker: &mut Walker<'_>,
+    names: &[&str],
+    mut read: impl FnMut(usize, &Given<'_>) -> Result<()>,
+) -> Result<()> {
+    let mut seen = vec![false; names.len()];
+    walker.open();
+    while let Some(name) = walker.next_member() {
+        let given = Given { key: name.text, text: value_text(walker) };
+        let decoded = name.decoded()?;
+        let named = names.iter().position(|key| key.as_bytes() == &*decoded);
+        let at = named.ok_or_else(|| unknown(name.text, names))?;
+        if std::mem::replace(&mut seen[at], true) {
+            return Err(given.refused("once"));
+        }
+        read(at, &given)?;
+    }
+    Ok(())
 }
 
 type Reader = fn(&mut Options, &Given<'_>) -> Result<()>;
@@ -164,8 +188,7 @@ const READERS: [(&str, Reader); 9] = [
     ("file_mode", |options, given| given.file_mode().map(|mode| options.file_mode = mode)),
     ("checkpoint", |options, given| given.boolean().map(|checkpoint| options.checkpoint = checkpoint)),
     ("merge", |options, given| {
-        let modes = [("auto", MergeMode::Auto), ("manual", MergeMode::Manual), ("off", MergeMode::Off)];
-        given.one_of(&modes).map(|merge| options.merge = merge)
+        given.merge().map(|(mode, policy)| (options.merge, options.merge_policy) = (mode, policy))
     }),
 ];
 
@@ -247,11 +270,10 @@ fn value_text<'j>(walker: &mut Walker<'j>) -> &'j str {
     &walker.text()[walker.skip_value()]
 }
 
-fn unknown(key: &str) -> Error {
+fn unknown(key: &str, names: &[&str]) -> Error {
     let bare = key.trim_matches('"').to_ascii_lowercase();
-    let near = READERS.iter().find(|(name, _)| one_edit_apart(name.as_bytes(), bare.as_bytes()));
-    let hint = near.map(|(name, _)| format!(" (did you mean {name:?}?)")).unwrap_or_default();
-    let names: Vec<_> = READERS.iter().map(|(name, _)| *name).collect();
+    let near = names.iter().find(|name| one_edit_apart(name.as_bytes(), bare.as_bytes()));
+    let hint = near.map(|name| format!(" (did you mean {name:?}?)")).unwrap_or_default();
     Error::Invalid(format!("option {} is unknown{hint}; accepted: {}", quoted(key), names.join(", ")))
 }
 

@@ -34,6 +34,7 @@ fn every_option_is_read_into_its_field() {
         file_mode: 0o640,
         checkpoint: false,
         merge: MergeMode::Manual,
+        merge_policy: MergePolicy::default(),
     };
     assert_eq!(read(all), expected);
     assert!(READERS.iter().all(|(name, _)| all.contains(&format!("\"{name}\":"))));
@@ -54,6 +55,65 @@ fn every_choice_is_accepted() {
     assert_eq!(read(r#"{"io":"mmap"}"#).io, IoMode::Mmap);
     assert_eq!(read(r#"{"merge":"off"}"#).merge, MergeMode::Off);
     assert_eq!(read(r#"{"merge":"\u006fff"}"#).merge, MergeMode::Off);
+}
+
+#[test]
+fn a_policy_of_merges_is_read_with_its_mode() {
+    let options = read(
+        r#"{"merge":{"trigger_percent":70,"trigger_bytes":1,"threshold_percent":2,"threshold_bytes":3,"mode":"manual",
+        "small_segment_bytes":4,"max_input_bytes":5,"bytes_per_second":6,"window":[22,6]}}"#,
+    );
+    let expected = MergePolicy {
+        trigger_percent: 70,
+        trigger_bytes: 1,
+        threshold_percent: 2,
+        threshold_bytes: 3,
+        small_segment_bytes: 4,
+        max_input_bytes: 5,
+        bytes_per_second: 6,
+        window: Some((22, 6)),
+    };
+    assert_eq!((options.merge, options.merge_policy), (MergeMode::Manual, expected));
+    assert_eq!(read(r#"{"merge":{"mode":"auto"}}"#).merge_policy, MergePolicy::default());
+    for refused in [
+        r#"{"merge":{}}"#,
+        r#"{"merge":{"trigger_percent":50}}"#,
+        r#"{"merge":{"mode":"never"}}"#,
+        r#"{"merge":{"mode":"auto","trigger_percent":0}}"#,
+        r#"{"merge":{"mode":"auto","window":[6]}}"#,
+        r#"{"merge":{"mode":"auto","window":[6,6]}}"#,
+        r#"{"merge":{"mode":"auto","window":[6,24]}}"#,
+        r#"{"merge":{"mode":"auto","mode":"auto"}}"#,
+        r#"{"merge":{"mode":"auto","triger_bytes":5}}"#,
+    ] {
+        assert!(refusal(refused).contains("option"), "{refused}");
+    }
+    assert!(
+        refusal(r#"{"merge":{"mode":"auto","triger_bytes":5}}"#).contains("did you mean \"trigger_bytes\"?")
+    );
+}
+
+#[test]
+fn a_merge_on_demand_takes_whatever_has_dead_bytes_unless_told_otherwise() {
+    let on_demand = |json| MergePolicy::from_json(json);
+    assert_eq!(on_demand("").unwrap(), MergePolicy::everything());
+    assert_eq!(on_demand("{}").unwrap(), MergePolicy::everything());
+    assert_eq!(on_demand(r#"{"bytes_per_second":9}"#).unwrap().bytes_per_second, 9);
+    for refused in ["[]", r#"{"mode":"auto"}"#, r#"{"trigger_percent":101}"#, "{"] {
+        assert!(matches!(on_demand(refused), Err(Error::Invalid(_))), "{refused}");
+    }
+}
+
+#[test]
+fn the_hours_for_merges_may_lie_around_midnight() {
+    let at = |hour: u64| hour * 3_600_000_000_000 + 1;
+    let within = |window| {
+        let policy = MergePolicy { window, ..MergePolicy::default() };
+        (0..24).filter(|&hour| policy.may_begin_at(at(hour))).collect::<Vec<u64>>()
+    };
+    assert_eq!(within(None).len(), 24);
+    assert_eq!(within(Some((2, 5))), [2, 3, 4]);
+    assert_eq!(within(Some((22, 1))), [0, 22, 23]);
 }
 
 #[test]

@@ -9,10 +9,9 @@
 mod support;
 
 use bitcask::Error;
-use bitcask::engine::MergePolicy;
 use bitcask::io::env::Env;
 use bitcask::io::sim::{Crasher, Rng, Sim, Survival};
-use bitcask::options::{Options, SyncMode};
+use bitcask::options::{MergePolicy, Options, SyncMode};
 use support::{State, Step, Write, apply, empty, history, observe, open, options, perform, setting};
 
 const STEPS: usize = 40;

@@ -8,13 +8,13 @@
 mod support;
 
 use bitcask::Error;
-use bitcask::engine::{Db, MergePolicy};
+use bitcask::engine::Db;
 use bitcask::format::coding::{crc32c, set_u32};
 use bitcask::format::names;
 use bitcask::format::segment_header::SEGMENT_HEADER_LEN;
 use bitcask::io::env::{Dir, DirOptions, Env, File};
 use bitcask::io::sim::{Sim, Survival};
-use bitcask::options::{MergeMode, Options, SyncMode};
+use bitcask::options::{MergeMode, MergePolicy, Options, SyncMode};
 use std::ops::Range;
 use std::path::Path;
 use support::{DIR, KEYS, State, Step, Write, apply, empty, key, open, options, perform, setting, value};

@@ -7,9 +7,9 @@
 mod support;
 
 use bitcask::Error;
-use bitcask::engine::{Db, MergePolicy};
+use bitcask::engine::Db;
 use bitcask::io::sim::{Call, Dirty, FaultPlan, Rng, Sim, Survival};
-use bitcask::options::{Options, SyncMode};
+use bitcask::options::{MergePolicy, Options, SyncMode};
 use std::collections::BTreeSet;
 use support::{State, Step, Write, apply, empty, history, observe, open, options, perform, setting};
 

@@ -3,12 +3,12 @@
 mod support;
 
 use bitcask::Error;
-use bitcask::engine::{Db, MergePolicy};
+use bitcask::engine::Db;
 use bitcask::format::manifest::{Manifest, SegmentState};
 use bitcask::format::names;
 use bitcask::format::record::{Draft, Flags};
 use bitcask::io::sim::{Sim, Survival};
-use bitcask::options::{MergeMode, Options, SyncMode};
+use bitcask::options::{MergeMode, MergePolicy, Options, SyncMode};
 use std::collections::BTreeMap;
 use support::{DIR, open, options};
 

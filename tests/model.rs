@@ -5,10 +5,10 @@
 
 mod support;
 
-use bitcask::engine::{Db, MergePolicy};
+use bitcask::engine::Db;
 use bitcask::features::batch::Batch;
 use bitcask::io::sim::Sim;
-use bitcask::options::{Options, SyncMode};
+use bitcask::options::{MergePolicy, Options, SyncMode};
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, prop_oneof};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};

@@ -3,15 +3,17 @@
 use super::background::{self, Duty};
 use super::bell::Bell;
 use super::manifest_file;
-use super::merge_policy::MergePolicy;
 use super::shared::Inner;
 use crate::error::{Error, Result};
 use crate::format::manifest::CleanClose;
 use crate::io::env::{Dir, Env, Thread};
-use crate::options::SyncMode;
+use crate::options::{MergeMode, MergePolicy, SyncMode};
 use crate::stats::Stats;
 use crate::sync::{Arc, Ordering};
 use std::time::Duration;
+
+/// How soon a merge begins when the hours for it have come.
+const LOOK_AT_WINDOW_EVERY: Duration = Duration::from_secs(60);
 
 /// An open store. All methods may be called from many threads at once.
 ///
@@ -36,11 +38,11 @@ impl<E: Env> Db<E> {
             let job = |inner: &Inner<E>, due| inner.run_log_jobs(due);
             db.spawn("bitcask-log", db.inner.bell.clone(), Duty { name: "log thread", interval, job })?;
             let job = |inner: &Inner<E>, _| inner.run_merge_jobs();
-            let duty = Duty { name: "merge thread", interval: None, job };
+            let interval = db.inner.options.merge_policy.window.map(|_| LOOK_AT_WINDOW_EVERY);
+            let duty = Duty { name: "merge thread", interval, job };
             db.spawn("bitcask-merge", db.inner.merge_bell.clone(), duty)?;
-            if db.inner.wants_merge_jobs() {
-                db.inner.merge_bell.ring();
-            }
+            // There may be hints to make, or dead bytes from before.
+            db.inner.merge_bell.ring();
         }
         Ok(db)
     }
@@ -90,14 +92,18 @@ impl<E: Env> Db<E> {
         self.inner.run_merge_jobs()
     }
 
-    /// Merges until the policy finds nothing more that is worth it, at most once each of the segments that are there;
-    /// answers how many merges there were. Makes the hints that are missing first.
+    /// Merges until the policy finds nothing more that is worth it, and answers how many merges there were. Makes the
+    /// hints that are missing first. A degraded store is not merged.
     ///
     /// # Errors
+    /// `Invalid` when the store was opened with `merge` off;
     /// `Io`, `NoSpace`, `NoMemory`: everything is as it was before the merge that failed; `Corrupt` when a segment turned
     /// out damaged, likewise; `Poisoned`, `ReadOnly`, `Forked`.
     pub fn merge(&self, policy: &MergePolicy) -> Result<u64> {
         self.inner.check_writable()?;
+        if self.inner.options.merge == MergeMode::Off {
+            return Err(Error::Invalid("the store was opened with merge \"off\"".to_string()));
+        }
         self.inner.write_hints()?;
         self.inner.merge_until_done(policy)
     }

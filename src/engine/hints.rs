@@ -4,7 +4,6 @@
 //! it, and then its checksums say so and it is made anew.
 
 use super::listed::RECORDS_AT;
-use super::merge_policy::MergePolicy;
 use super::shared::{FileOf, Inner};
 use crate::error::{Error, Result};
 use crate::format::manifest::{Sealed, SegmentEntry, SegmentState};
@@ -30,19 +29,11 @@ impl<E: Env> Inner<E> {
         }
         let work = || {
             self.write_hints()?;
-            match self.options.merge {
-                MergeMode::Auto => {
-                    self.merge_until_done(&MergePolicy::of_segments(self.options.max_segment_bytes))
-                }
-                MergeMode::Manual | MergeMode::Off => Ok(0),
-            }
+            let policy = &self.options.merge_policy;
+            let may_begin = self.options.merge == MergeMode::Auto && policy.may_begin_at(self.env.now_ns());
+            if may_begin { self.merge_until_done(policy) } else { Ok(0) }
         };
         work().map(drop).inspect_err(|err| self.health.note_background_error(err))
-    }
-
-    /// Whether the merge thread has something to do.
-    pub(super) fn wants_merge_jobs(&self) -> bool {
-        !self.without_hint().is_empty()
     }
 
     /// Makes the hints that are missing, until the store is closing.

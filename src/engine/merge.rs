@@ -7,7 +7,7 @@
 
 use super::copy::Copier;
 use super::manifest_file::ReplaceError;
-use super::merge_policy::{Candidate, MergePolicy};
+use super::merge_policy::Candidate;
 use super::pace::Pace;
 use super::segment_files::{create_segment, fresh_uid};
 use super::shared::{FileOf, Inner, may_map};
@@ -19,6 +19,7 @@ use crate::format::record::{Draft, Flags, RecordHeader};
 use crate::format::segment_header::SegmentHeader;
 use crate::io::env::{Dir, Env, File};
 use crate::keydir::location::Location;
+use crate::options::MergePolicy;
 use crate::segment::hint_reader::Hint;
 use crate::segment::hint_writer::{HintBuilder, HintId};
 use crate::segment::view::{HintState, Segment, SegmentId};
@@ -26,6 +27,10 @@ use crate::sync::{Arc, Ordering};
 
 /// Records up to this length are read at once when they are not mapped; any header and key are shorter.
 const READ_AT_ONCE: u64 = 128 << 10;
+
+/// A segment is never small that is more than one such part of a full one: joined again and again, it would cost more
+/// than it gives.
+const SMALL_SHARE: u64 = 16;
 
 /// A segment that a merge wrote.
 struct Output<E: Env> {
@@ -107,6 +112,9 @@ impl<E: Env> Inner<E> {
                 Candidate { bytes, dead_bytes: bytes.saturating_sub(kept), run: entry.run, mergeable }
             })
             .collect();
+        let small_segment_bytes =
+            policy.small_segment_bytes.min(self.options.max_segment_bytes / SMALL_SHARE);
+        let policy = MergePolicy { small_segment_bytes, ..*policy };
         let Some(chosen) = policy.choose(&candidates) else { return Ok(None) };
         let mut inputs = Vec::new();
         for (segment, entry) in &segments[chosen.clone()] {

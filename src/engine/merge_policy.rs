@@ -4,29 +4,11 @@
 //! one. As in Bitcask, a segment is worth a merge of its own past a trigger, and is taken along by its neighbours past a
 //! lower threshold, or when it is small.
 
+use crate::options::MergePolicy;
 use std::ops::Range;
 
 /// How many small segments next to each other are worth joining.
 const SMALL_JOINED: usize = 4;
-
-/// When to merge and how much.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MergePolicy {
-    /// A segment with this share of dead bytes is merged.
-    pub trigger_percent: u64,
-    /// So is one with this many dead bytes.
-    pub trigger_bytes: u64,
-    /// Its neighbours are taken along with this share of dead bytes,
-    pub threshold_percent: u64,
-    /// or this many,
-    pub threshold_bytes: u64,
-    /// or when they are smaller than this; some such segments next to each other are joined anyway.
-    pub small_segment_bytes: u64,
-    /// How many bytes of segments one merge takes, at the most, unless a single sorted run is larger.
-    pub max_input_bytes: u64,
-    /// How fast a merge reads and writes; 0 for as fast as it can.
-    pub bytes_per_second: u64,
-}
 
 /// What the policy knows of a sealed segment.
 #[derive(Clone, Copy, Debug)]
@@ -48,25 +30,6 @@ struct Unit {
 }
 
 impl MergePolicy {
-    /// The original's triggers and thresholds, for a store whose segments are of this size.
-    pub fn of_segments(max_segment_bytes: u64) -> Self {
-        MergePolicy {
-            trigger_percent: 60,
-            trigger_bytes: 512 << 20,
-            threshold_percent: 40,
-            threshold_bytes: 128 << 20,
-            small_segment_bytes: (max_segment_bytes / 16).min(10 << 20),
-            max_input_bytes: 16 << 30,
-            bytes_per_second: 0,
-        }
-    }
-
-    /// A policy that merges whatever has dead bytes.
-    pub fn everything() -> Self {
-        let any = MergePolicy::of_segments(0);
-        MergePolicy { trigger_percent: 1, threshold_percent: 1, ..any }
-    }
-
     /// The segments to merge next, of all sealed ones in order: of the stretches worth it, the one with the most dead
     /// bytes.
     pub(super) fn choose(&self, segments: &[Candidate]) -> Option<Range<usize>> {
@@ -157,7 +120,7 @@ mod tests {
     }
 
     fn choose(segments: &[Candidate]) -> Option<Range<usize>> {
-        MergePolicy::of_segments(256 * MIB).choose(segments)
+        MergePolicy::default().choose(segments)
     }
 
     #[test]
@@ -207,7 +170,7 @@ mod tests {
 
     #[test]
     fn no_more_is_taken_than_the_limit_unless_one_alone_is_larger() {
-        let policy = MergePolicy { max_input_bytes: 600 * MIB, ..MergePolicy::of_segments(256 * MIB) };
+        let policy = MergePolicy { max_input_bytes: 600 * MIB, ..MergePolicy::default() };
         let mut segments = [segment(256, 70); 6];
         segments[4] = segment(256, 90);
         assert_eq!(policy.choose(&segments), Some(3..5));

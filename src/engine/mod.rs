@@ -30,6 +30,5 @@ mod write;
 mod writer;
 
 pub use db::{Db, Store};
-pub use merge_policy::MergePolicy;
 pub use read::Pinned;
 pub use write::{BatchEntry, MAX_BATCH_LEN};

@@ -1,9 +1,9 @@
 //! Merges beside writers and readers.
 
 use crate::support::Scratch;
-use bitcask::engine::{MergePolicy, Store};
+use bitcask::engine::Store;
 use bitcask::io::disk::Disk;
-use bitcask::options::{IoMode, MergeMode, Options};
+use bitcask::options::{IoMode, MergeMode, MergePolicy, Options};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 const KEYS: u64 = 400;
