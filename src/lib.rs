@@ -10,6 +10,7 @@ pub mod format;
 pub mod io;
 mod json_text;
 pub mod keydir;
+pub mod log;
 pub mod options;
 pub mod segment;
 pub mod stats;

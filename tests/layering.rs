@@ -11,7 +11,7 @@ use std::path::Path;
 
 /// From the bottom up. A name stands for a module and all below it; the longest match counts.
 const FLOORS: &[(&str, &[&str])] = &[
-    ("ground", &["error", "json_text", "options", "stats", "sync"]),
+    ("ground", &["error", "json_text", "log", "options", "stats", "sync"]),
     ("io", &["io"]),
     ("format", &["format"]),
     ("keydir", &["keydir"]),
