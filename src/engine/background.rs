@@ -3,8 +3,10 @@
 
 use super::bell::Bell;
 use super::shared::Inner;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::io::env::Env;
+use crate::log::{self, Level};
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Weak;
 use std::time::{Duration, Instant};
@@ -28,6 +30,7 @@ pub(crate) struct Duty<E: Env> {
 pub(crate) fn run<E: Env>(bell: &Bell, store: &Weak<Inner<E>>, duty: &Duty<E>) {
     let mut next_due = duty.interval.map(|interval| Instant::now() + interval);
     let mut retry: Option<Duration> = None;
+    let mut told = HashSet::new();
     loop {
         let until_due = next_due.map(|at| at.saturating_duration_since(Instant::now()));
         let limits = [until_due, retry];
@@ -42,13 +45,31 @@ pub(crate) fn run<E: Env>(bell: &Bell, store: &Weak<Inner<E>>, duty: &Duty<E>) {
             next_due = duty.interval.map(|interval| Instant::now() + interval);
         }
         let work = AssertUnwindSafe(|| (duty.job)(&store, due));
-        retry = match catch_unwind(work) {
-            Ok(Ok(())) => None,
-            Ok(Err(_)) => Some(retry.map_or(RETRY_AFTER, |last| (2 * last).min(RETRY_AFTER_MAX))),
-            Err(_) => {
-                store.health.poison(&format!("the {} panicked", duty.name));
-                return;
+        let poison = |_: &_| store.health.poison(&format!("the {} panicked", duty.name));
+        let outcome = catch_unwind(work).inspect_err(poison);
+        store.health.tell_poisoned();
+        retry = match outcome {
+            Ok(Ok(())) => {
+                told.clear();
+                None
             }
+            Ok(Err(err)) => {
+                tell_failure(&store, duty.name, &err, &mut told);
+                Some(retry.map_or(RETRY_AFTER, |last| (2 * last).min(RETRY_AFTER_MAX)))
+            }
+            Err(_) => return,
         };
+    }
+}
+
+/// Tells the log of failed work, once until it succeeds. What poisoned the store was told of as such.
+fn tell_failure<E: Env>(store: &Inner<E>, name: &str, err: &Error, told: &mut HashSet<String>) {
+    if store.health.is_poisoned() || !log::wants(Level::Error) {
+        return;
+    }
+    // Each try may take a new file number.
+    let text = err.to_string();
+    if told.insert(text.chars().filter(|c| !c.is_ascii_digit()).collect()) {
+        log::error(format_args!("{}: the {name} failed and tries again: {text}", store.path));
     }
 }

@@ -8,7 +8,8 @@ use crate::sync::Ordering;
 impl<E: Env> Inner<E> {
     /// Returns when the first `target` appended bytes are durable.
     pub(super) fn commit(&self, target: u64) -> Result<()> {
-        self.commits.reach(target, || self.health.check(), |already| self.sync_log(already))
+        let reached = self.commits.reach(target, || self.health.check(), |already| self.sync_log(already));
+        reached.inspect_err(|_| self.health.tell_poisoned())
     }
 
     /// Syncs the segments that were left and then the active one, so that no sync covers a later position while an

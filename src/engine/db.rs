@@ -7,6 +7,7 @@ use super::shared::Inner;
 use crate::error::{Error, Result};
 use crate::format::manifest::CleanClose;
 use crate::io::env::{Dir, Env, Thread};
+use crate::log;
 use crate::options::{MergeMode, MergePolicy, SyncMode};
 use crate::stats::Stats;
 use crate::sync::{Arc, Ordering};
@@ -74,6 +75,7 @@ impl<E: Env> Db<E> {
     /// Refuses all writes from now on.
     pub fn poison(&self, reason: &str) {
         self.inner.health.poison(reason);
+        self.inner.health.tell_poisoned();
     }
 
     /// Does one round of the log thread's work, in a world without threads.
@@ -138,7 +140,15 @@ impl<E: Env> Db<E> {
         self.threads.drain(..).for_each(|(thread, _)| thread.join());
         let closed = if self.inner.writer.is_some() { self.inner.close_cleanly() } else { Ok(()) };
         let unlocked = self.inner.dir.unlock().map_err(|err| Error::io("unlock", &self.inner.path, err));
-        closed.and(unlocked)
+        self.inner.health.tell_poisoned();
+        match closed.and(unlocked) {
+            Ok(()) => log::info(format_args!("{}: closed", self.inner.path)),
+            Err(err) => {
+                log::warn(format_args!("{}: closed, and the next open recovers: {err}", self.inner.path));
+                return Err(err);
+            }
+        }
+        Ok(())
     }
 }
 

@@ -1,17 +1,25 @@
 //! Whether the store may still write, and what went wrong behind the caller's back.
 
 use crate::error::{Error, Result};
+use crate::log::{self, Level};
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
+use std::collections::HashSet;
 use std::io;
 
 /// The state of an open handle after failures.
 #[derive(Default)]
 pub(crate) struct Health {
+    /// The store's, for the log.
+    path: String,
     poisoned: AtomicBool,
+    /// Whether the log was told.
+    poisoned_told: AtomicBool,
     reason: Mutex<Option<String>>,
     log_failing: AtomicBool,
     background_errors: AtomicU64,
     last_background: Mutex<Option<BackgroundError>>,
+    /// Files of whose damage the log was told.
+    damaged: Mutex<HashSet<String>>,
 }
 
 /// What is kept of an error, which cannot be told twice.
@@ -21,7 +29,13 @@ struct BackgroundError {
 }
 
 impl Health {
-    /// Stops all writes for good: what the device holds is no longer known.
+    /// The health of the store at `path`.
+    pub(crate) fn of(path: &str) -> Self {
+        Health { path: path.to_string(), ..Health::default() }
+    }
+
+    /// Stops all writes for good: what the device holds is no longer known. May be called under any lock; whoever holds
+    /// none calls [`Health::tell_poisoned`] after it.
     pub(crate) fn poison(&self, reason: &str) {
         let mut held = self.reason.lock();
         held.get_or_insert_with(|| reason.to_string());
@@ -38,6 +52,27 @@ impl Health {
             return Ok(());
         }
         Err(Error::Poisoned { reason: self.reason.lock().clone().unwrap_or_default() })
+    }
+
+    /// Tells the log that the store is poisoned, once. Called without a lock, since it may run the program's code.
+    pub(crate) fn tell_poisoned(&self) {
+        if self.is_poisoned()
+            && log::wants(Level::Error)
+            && !self.poisoned_told.swap(true, Ordering::Relaxed)
+            && let Err(err) = self.check()
+        {
+            log::error(format_args!("{}: {err}", self.path));
+        }
+    }
+
+    /// Tells the log of damage, once a file. Called without a lock.
+    pub(crate) fn tell_damage(&self, err: &Error) {
+        if let Error::Corrupt { file, .. } = err
+            && log::wants(Level::Warn)
+            && self.damaged.lock().insert(file.clone())
+        {
+            log::warn(format_args!("{}: {err}", self.path));
+        }
     }
 
     pub(crate) fn poison_reason(&self) -> Option<String> {

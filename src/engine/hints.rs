@@ -10,6 +10,7 @@ use crate::format::manifest::{Sealed, SegmentEntry, SegmentState};
 use crate::format::names;
 use crate::format::record::Flags;
 use crate::io::env::{Dir, Env};
+use crate::log;
 use crate::options::MergeMode;
 use crate::segment::hint_writer::{HintBuilder, HintId};
 use crate::segment::scanner::{Scanner, Step};
@@ -49,6 +50,7 @@ impl<E: Env> Inner<E> {
                         return Ok(());
                     }
                     segment.set_hint_state(HintState::Whole);
+                    log::debug(format_args!("{}: wrote {}", self.path, names::hint(segment.number)));
                 }
                 Gathered::Damaged => segment.set_hint_state(HintState::Impossible),
             }

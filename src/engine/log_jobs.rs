@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::format::manifest::{Manifest, SegmentEntry, SegmentState};
 use crate::format::names;
 use crate::io::env::{Dir, Env};
+use crate::log;
 use crate::segment::view::{Segment, SegmentId};
 use crate::sync::{Arc, Ordering};
 
@@ -46,20 +47,20 @@ impl<E: Env> Inner<E> {
     /// Seals what the writer left and has been synced (rule M3) and, if `prepare`, lists a new spare where there is
     /// none, in one manifest. What can be sealed is sealed also when no spare can be made.
     pub(crate) fn seal_and_prepare(&self, prepare: bool) -> Result<()> {
-        let _replacing = self.replacing.lock();
+        let replacing = self.replacing.lock();
         let durable = self.commits.durable();
         let mut next = self.manifest.lock().clone();
         next.keys = self.keydir.len();
         let (sealed, needs_spare) = {
             let writer = self.writer()?.lock();
             let synced = writer.retired.iter().take_while(|left| left.end <= durable);
-            let sealed: Vec<_> = synced.map(|left| (left.segment.uid, left.sealed)).collect();
+            let sealed: Vec<_> = synced.map(|left| (left.segment.clone(), left.sealed)).collect();
             next.last_version = writer.last_version();
             (sealed, prepare && writer.spare.is_none())
         };
-        for &(uid, sealed) in &sealed {
-            for entry in next.segments.iter_mut().filter(|entry| entry.uid == uid) {
-                entry.state = SegmentState::Sealed(sealed);
+        for (segment, sealed) in &sealed {
+            for entry in next.segments.iter_mut().filter(|entry| entry.uid == segment.uid) {
+                entry.state = SegmentState::Sealed(*sealed);
             }
         }
         let spare = if needs_spare { self.create_spare(&mut next).map(Some) } else { Ok(None) };
@@ -82,7 +83,10 @@ impl<E: Env> Inner<E> {
                 writer.spare = spare;
             }
         });
-        drop(writer);
+        drop((writer, replacing));
+        for (segment, sealed) in &sealed {
+            log::debug(format_args!("{}: sealed {} at {} bytes", self.path, segment.name, sealed.len));
+        }
         self.counters.rotations.fetch_add(sealed.len() as u64, Ordering::Relaxed);
         if !sealed.is_empty() {
             self.merge_bell.ring();

@@ -4,6 +4,7 @@
 
 use super::assembly::{Assembly, read_only};
 use super::db::Db;
+use super::health::Health;
 use super::listed::{Listed, open_listed};
 use super::load;
 use super::manifest_file;
@@ -19,10 +20,12 @@ use crate::format::names;
 use crate::format::record::RECORD_HEADER_LEN;
 use crate::io::env::{Dir, DirOptions, Env, File, LockKind};
 use crate::keydir::{Keydir, Secret};
+use crate::log;
 use crate::options::Options;
 use crate::segment::view::{Segment, View};
 use crate::sync::{Arc, Mutex, Ordering};
 use std::path::Path;
+use std::time::Instant;
 
 impl<E: Env> Db<E> {
     /// Opens the store in directory `path`, and makes it when there is none and the options allow it.
@@ -32,6 +35,7 @@ impl<E: Env> Db<E> {
     /// listed file is missing or the manifest is damaged, and then nothing was touched; `Format` for files of a
     /// newer version, likewise; `Io`, `NoSpace`, `NoMemory`.
     pub fn open(env: E, path: &Path, options: &Options) -> Result<Self> {
+        let began = Instant::now();
         let shown = path.display().to_string();
         let process = env.process_token();
         let how = DirOptions { create: options.create && !options.read_only, file_mode: options.file_mode };
@@ -59,6 +63,7 @@ impl<E: Env> Db<E> {
             manifest: Mutex::new(manifest),
             env,
             dir,
+            health: Health::of(&shown),
             path: shown,
             options: options.clone(),
             process,
@@ -67,7 +72,6 @@ impl<E: Env> Db<E> {
             commits: Default::default(),
             bell: Default::default(),
             merge_bell: Default::default(),
-            health: Default::default(),
             degraded: Default::default(),
             counters: Default::default(),
         });
@@ -81,11 +85,40 @@ impl<E: Env> Db<E> {
                 return Err(err);
             }
         }
+        inner.tell_of_open(began);
         Db::start(inner)
     }
 }
 
 impl<E: Env> Inner<E> {
+    /// Tells the log what an open found and did.
+    fn tell_of_open(&self, began: Instant) {
+        let path = &self.path;
+        let [recovered, discarded, damaged] = [
+            &self.counters.recovered_records,
+            &self.counters.recovered_bytes_discarded,
+            &self.counters.corrupt_records,
+        ]
+        .map(|count| count.load(Ordering::Relaxed));
+        if discarded > 0 {
+            log::warn(format_args!(
+                "{path}: {discarded} bytes at the log's end are not whole and were discarded"
+            ));
+        }
+        if damaged > 0 {
+            log::warn(format_args!("{path}: {damaged} damaged places found, each a record or more"));
+        }
+        if let Some(degraded) = self.degraded.get() {
+            log::warn(format_args!("{path}: unknown and older keys answer errors: {}", degraded.reason));
+        }
+        let (keys, segments) = (self.keydir.len(), self.view.load().segments().count());
+        let ms = began.elapsed().as_millis();
+        log::info(format_args!(
+            "{path}: opened in {ms} ms: {keys} keys, {segments} segments, {recovered} records recovered, \
+             {discarded} bytes discarded"
+        ));
+    }
+
     /// Versions go on above everything that was ever seen, and the active segment's counts from what it holds.
     fn go_on_from(&self, seen: load::Seen) {
         let mut manifest = self.manifest.lock();

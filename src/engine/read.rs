@@ -176,7 +176,7 @@ impl<E: Env> Inner<E> {
                     return Ok(true);
                 };
                 let mut buf = Vec::new();
-                match segment.read(at.offset(), at.max_len(), &mut buf).map_err(|err| self.noted(err)) {
+                match segment.read(at.offset(), at.max_len(), &mut buf).map_err(|err| self.counted(err)) {
                     Ok(record) => Ok(!record.header.is_expired(self.env.now_ns())),
                     // Nobody knows, and a deletion must be able to settle the key.
                     Err(Error::Corrupt { .. }) => Ok(true),
@@ -237,9 +237,16 @@ impl<E: Env> Inner<E> {
         Ok(Some((at, read(segment, at, &record))))
     }
 
-    /// Counts a read that met damage.
+    /// Counts a read that met damage, and tells the log of it.
     #[cold]
     fn noted(&self, err: Error) -> Error {
+        self.health.tell_damage(&err);
+        self.counted(err)
+    }
+
+    /// Counts a read that met damage, maybe under the write mutex.
+    #[cold]
+    fn counted(&self, err: Error) -> Error {
         if matches!(err, Error::Corrupt { .. }) {
             self.counters.corrupt_records.fetch_add(1, Ordering::Relaxed);
         }

@@ -207,6 +207,8 @@ impl<E: Env> Inner<E> {
             AppendError::RolledBack(err) => err,
             AppendError::Broken(err) => {
                 self.health.poison(&format!("{err}, and its bytes could not be cut off again"));
+                // The log thread tells of it, for this one holds the write mutex.
+                self.bell.ring();
                 err
             }
         })?;
