@@ -13,10 +13,10 @@
  *
  *   Statuses and errors      Options
  *   Buffers                  Statistics
- *   Ownership and lifetimes  Limits
- *   Threads                  JSON
- *   Durability               Versions
- *   Damage, mmap and SIGBUS
+ *   Ownership and lifetimes  The log
+ *   Threads                  Limits
+ *   Durability               JSON
+ *   Damage, mmap and SIGBUS  Versions
  *   fork(), signals
  *
  *
@@ -65,7 +65,8 @@
  *   bitcask_t                         bitcask_open            bitcask_close
  *   bitcask_pin_t and its bytes       bitcask_get_pinned      bitcask_pin_free
  *   bitcask_batch_t                   bitcask_batch_new       bitcask_batch_free
- *   values and JSON texts             bitcask_get, ...        bitcask_free
+ *   values, JSON texts, log messages  bitcask_get, ...        bitcask_free
+ *   the context of a log callback     the program             bitcask_log_drop
  *   bitcask_strerror, bitcask_version constant                never
  *   bitcask_last_error                the thread              its next failing call
  *
@@ -86,8 +87,8 @@
  *
  * The library has threads of its own: a log thread for each store that is open for
  * writing, and while bitcask_open() runs, also with "read_only", up to seven that
- * help it to load the log. They block all signals that come from outside the thread
- * and never call the program back.
+ * help it to load the log. They block all signals that come from outside the thread.
+ * They call the program back for one purpose, if it asks for it: see THE LOG.
  *
  *
  * DURABILITY
@@ -190,12 +191,47 @@
  * numbers, degraded and poisoned are 1 if there is a reason, else 0.
  *
  *
+ * THE LOG
+ *
+ * What no call answers - what an open found, what fails behind the writer's back,
+ * the first damage met in a file - the library tells in messages: one line of UTF-8
+ * in English that begins with the path of the store. The wording may change with
+ * every version; what a program acts on are statuses and statistics. At first nobody
+ * listens, and then messages cost nothing.
+ *
+ *   BITCASK_LOG_ERROR  writes stopped; background work fails (told once, until it
+ *                      succeeds again)
+ *   BITCASK_LOG_WARN   an open discarded bytes or found damage; a read met damage (told
+ *                      once a file); a close could not make everything durable
+ *   BITCASK_LOG_INFO   a store was opened or closed
+ *   BITCASK_LOG_DEBUG  a segment was sealed, a hint was written
+ *
+ * There are two ways to listen, for the process as a whole, and both may be used at
+ * once. bitcask_set_log() has a function called with each message. bitcask_log_keep()
+ * keeps messages until bitcask_log_next() takes them, which suits languages whose
+ * functions cannot be called from foreign threads.
+ *
+ * The callback runs in the middle of other calls and on any thread, the library's own
+ * included, maybe on several at once. It
+ *
+ *   - calls no function of this library. In it bitcask_set_log() is refused, and what
+ *     other calls would tell is not told;
+ *   - waits for no thread that may be in a call of this library, and for no lock that
+ *     such a thread may hold: that call may be waiting for the callback;
+ *   - returns: no longjmp(), no C++ exception and no other way out.
+ *
+ * The log does not cross fork(). In a child the parent's callback is never called, its
+ * context is not dropped and the parent's messages are not there; nobody listens until
+ * the child asks anew, which it may do at once.
+ *
+ *
  * LIMITS
  *
  *   a key            65536 bytes
  *   a value          2^32 - 1 bytes
  *   a batch          256 MiB in all
  *   a JSON document  as a value; arrays and objects nested 128 deep
+ *   a log message    8191 bytes; the rest is cut off
  *   the index        about 28 to 32 bytes of memory a key past some 100,000 keys,
  *                    plus up to 2 MiB, whatever the keys' length
  *
@@ -238,6 +274,21 @@ extern "C" {
 /** The start value of a bitcask_error: bitcask_error err = BITCASK_ERROR_INIT; */
 #define BITCASK_ERROR_INIT { (uint32_t)sizeof(bitcask_error), 0, 0, { 0 } }
 
+/** No messages. */
+#define BITCASK_LOG_OFF 0
+
+/** Something failed for good, or keeps failing. */
+#define BITCASK_LOG_ERROR 1
+
+/** Something is not as it should be, and the store goes on; and errors. */
+#define BITCASK_LOG_WARN 2
+
+/** What happens once in a store's life; and warnings and errors. */
+#define BITCASK_LOG_INFO 3
+
+/** What happens behind the writer's back; and all others. */
+#define BITCASK_LOG_DEBUG 4
+
 /**
  * Writes to be made together: after a crash all of them are there or none. Made by `bitcask_batch_new`, ended
  * by `bitcask_batch_free`. It belongs to no store, and one thread at a time may use it. Since 1.0.0.
@@ -277,13 +328,26 @@ typedef struct bitcask_error {
     char message[256];
 } bitcask_error;
 
+/**
+ * Hears a message of the log: `context` is that of bitcask_set_log(), `level` the message's own level, `message` one
+ * line of `message_len` bytes and a NUL, valid during the call only. "The log" above says what it may not do.
+ * Since 1.0.0.
+ */
+typedef void (*bitcask_log_callback)(void *context,
+                                     int32_t level,
+                                     const char *message,
+                                     size_t message_len);
+
+/** Ends the context of a log callback. The same rules hold in it as in the callback. Since 1.0.0. */
+typedef void (*bitcask_log_drop)(void *context);
+
 /** The call did what it says. */
 #define BITCASK_OK 0
 
 /** There is no such key. */
 #define BITCASK_NOT_FOUND 1
 
-/** Nothing is left to iterate over. */
+/** Nothing is left to iterate over, or to take. */
 #define BITCASK_DONE 2
 
 /** The key is not at the expected version; nothing was written. */
@@ -853,6 +917,69 @@ const char *bitcask_version(void);
  * Any thread, does not block, cannot fail. Since 1.0.0.
  */
 uint32_t bitcask_version_number(void);
+
+/**
+ * Has `callback` called with every message of `level` or more severe, in place of the callback before it.
+ *
+ * When this returns BITCASK_OK, no thread is in the callback before it, none will enter it, and its `drop` was called
+ * with its `context`, once. Unless BITCASK_OK, all is as it was, and `context` is still the caller's.
+ *
+ * Threads of the library may call it for as long as a store is open, also while the process ends: put NULL in its
+ * place before what it uses is gone.
+ *
+ * @param level     from BITCASK_LOG_OFF to BITCASK_LOG_DEBUG
+ * @param callback  the function; NULL for none, and then `context` and `drop` are ignored
+ * @param context   passed to `callback`, on whichever thread; may be NULL
+ * @param drop      called with `context` when the callback is replaced, in the thread that replaces it, and never
+ *                  at the end of the process; may be NULL
+ * @param err       receives the reason of a failure; may be NULL
+ * @return BITCASK_OK, or: E_INVALID (`level` is none of those, or this was called from inside of a log callback or
+ *         drop, which would wait for itself)
+ *
+ * Threads: any. Blocks until every thread has left the callback before it. Since 1.0.0.
+ */
+bitcask_status bitcask_set_log(int32_t level,
+                               bitcask_log_callback callback,
+                               void *context,
+                               bitcask_log_drop drop,
+                               bitcask_error *err);
+
+/**
+ * Keeps messages of `level` or more severe in memory, for bitcask_log_next() to take: the newest `capacity` of them.
+ *
+ * When a message comes and there is no room, the oldest is dropped. The next that bitcask_log_next() hands out then
+ * is a message of BITCASK_LOG_WARN, whatever `level` is, that says how many were dropped in its place. Called again,
+ * it goes on with the messages that are kept, as far as there is room.
+ *
+ * @param level     from BITCASK_LOG_OFF to BITCASK_LOG_DEBUG
+ * @param capacity  how many, at most 65536; with 0, or BITCASK_LOG_OFF for `level`, nothing is kept any more and what
+ *                  was kept is freed, as it is at the start
+ * @param err       receives the reason of a failure; may be NULL
+ * @return BITCASK_OK, or: E_INVALID (and then nothing changes)
+ *
+ * Threads: any. Does not block. Since 1.0.0.
+ */
+bitcask_status bitcask_log_keep(int32_t level,
+                                size_t capacity,
+                                bitcask_error *err);
+
+/**
+ * Takes the oldest message that bitcask_log_keep() keeps.
+ *
+ * @param level        receives the message's level; may be NULL
+ * @param message      receives the message, one line with an uncounted NUL behind it; not NULL; NULL unless
+ *                     BITCASK_OK
+ * @param message_len  receives its length in bytes; may be NULL
+ * @param err          receives the reason of a failure; may be NULL
+ * @return BITCASK_OK; BITCASK_DONE: there is none; or: E_INVALID, E_NO_MEMORY (the message stays)
+ *
+ * Ownership: free `*message` with bitcask_free(). Threads: any number, each message goes to one of them. Does not
+ * block. Since 1.0.0.
+ */
+bitcask_status bitcask_log_next(int32_t *level,
+                                char **message,
+                                size_t *message_len,
+                                bitcask_error *err);
 
 /**
  * Gives back memory that a function of this library put into an output: values, JSON texts.

@@ -14,6 +14,7 @@ mod boundary;
 pub mod handles;
 pub mod info;
 pub mod json;
+pub mod log;
 pub mod many;
 pub mod memory;
 pub mod open;

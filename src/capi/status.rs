@@ -14,7 +14,7 @@ pub type Status = i32;
 pub const BITCASK_OK: Status = 0;
 /// There is no such key.
 pub const BITCASK_NOT_FOUND: Status = 1;
-/// Nothing is left to iterate over.
+/// Nothing is left to iterate over, or to take.
 pub const BITCASK_DONE: Status = 2;
 /// The key is not at the expected version; nothing was written.
 pub const BITCASK_CONFLICT: Status = 3;

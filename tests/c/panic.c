@@ -10,11 +10,14 @@ int main(void) {
     bitcask_error err = BITCASK_ERROR_INIT;
     char value[8], other_path[256];
     size_t len;
+    int32_t level;
+    char *message;
 
     EXPECT(BITCASK_OK, bitcask_put(db, "k", 1, "v", 1, NULL));
     EXPECT(BITCASK_OK, bitcask_batch_new(&batch, NULL));
     EXPECT(BITCASK_OK, bitcask_batch_put(batch, "b", 1, "v", 1, NULL));
 
+    EXPECT(BITCASK_OK, bitcask_log_keep(BITCASK_LOG_WARN, 10, NULL));
     EXPECT(BITCASK_E_PANIC, bitcask_test_panic(db, &err));
     CHECK(err.code == BITCASK_E_PANIC);
     CHECK(strstr(err.message, "bitcask_test_panic was called") != NULL);
@@ -37,6 +40,17 @@ int main(void) {
 
     /* The close says so and releases the handle; the store opens again with what was answered. */
     EXPECT(BITCASK_E_POISONED, bitcask_close(db, &err));
+
+    /* The log has one error and the close's warning, however many writes were refused. */
+    EXPECT(BITCASK_OK, bitcask_log_next(&level, &message, NULL, NULL));
+    CHECK(level == BITCASK_LOG_ERROR && strstr(message, "bitcask_test_panic was called") != NULL);
+    bitcask_free(message);
+    EXPECT(BITCASK_OK, bitcask_log_next(&level, &message, NULL, NULL));
+    CHECK(level == BITCASK_LOG_WARN && strstr(message, ": closed, ") != NULL);
+    bitcask_free(message);
+    EXPECT(BITCASK_DONE, bitcask_log_next(&level, &message, NULL, NULL));
+    EXPECT(BITCASK_OK, bitcask_log_keep(BITCASK_LOG_OFF, 0, NULL));
+
     EXPECT(BITCASK_OK, bitcask_open(test_path, NULL, &db, NULL));
     EXPECT(BITCASK_OK, bitcask_get_into(db, "k", 1, value, sizeof value, &len, NULL));
     CHECK(len == 1 && value[0] == 'v');

@@ -41,6 +41,11 @@ bitcask_status bitcask_json_get(const char *, size_t, const char *, char **, siz
 bitcask_status bitcask_stats(const bitcask_t *, char **, size_t *, bitcask_error *);
 bitcask_status bitcask_stat_u64(const bitcask_t *, const char *, uint64_t *, bitcask_error *);
 
+bitcask_status bitcask_set_log(int32_t, void (*)(void *, int32_t, const char *, size_t), void *, void (*)(void *),
+                               bitcask_error *);
+bitcask_status bitcask_log_keep(int32_t, size_t, bitcask_error *);
+bitcask_status bitcask_log_next(int32_t *, char **, size_t *, bitcask_error *);
+
 void bitcask_free(void *);
 const char *bitcask_strerror(bitcask_status);
 const char *bitcask_last_error(void);
@@ -71,6 +76,12 @@ SAME(e_panic, BITCASK_E_PANIC == -11);
 SAME(e_too_large, BITCASK_E_TOO_LARGE == -12);
 SAME(e_not_json, BITCASK_E_NOT_JSON == -13);
 SAME(e_format, BITCASK_E_FORMAT == -14);
+
+SAME(log_off, BITCASK_LOG_OFF == 0);
+SAME(log_error, BITCASK_LOG_ERROR == 1);
+SAME(log_warn, BITCASK_LOG_WARN == 2);
+SAME(log_info, BITCASK_LOG_INFO == 3);
+SAME(log_debug, BITCASK_LOG_DEBUG == 4);
 
 SAME(status_is_int32, sizeof(bitcask_status) == 4 && (bitcask_status)-1 < 0);
 SAME(error_size, sizeof(bitcask_error) == 268);
