@@ -115,6 +115,7 @@ mod examples {
         example/threads: "examples-c/threads.c", shared_library;
         example/durability: "examples-c/durability.c", shared_library;
         example/pinned_reads: "examples-c/pinned_reads.c", shared_library;
+        example/log: "examples-c/log.c", shared_library;
     }
 }
 
