@@ -159,10 +159,38 @@
  *   expected_keys      0            make room in memory for so many keys at once
  *   file_mode          "0600"       permissions of the files in octal, up to "0666"
  *   checkpoint         true         write the index at close, to open faster
- *   merge              "auto"       who starts merges: "auto", "manual" or "off"
+ *   merge              "auto"       who starts merges: "auto", "manual" or "off", or
+ *                                   an object with that as "mode": see MERGE
  *
- * "checkpoint" and "merge" are accepted and have no effect yet: 1.0 writes no
- * checkpoint and has no merge.
+ * "checkpoint" is accepted and has no effect yet: 1.0 writes no checkpoint.
+ *
+ *
+ * MERGE
+ *
+ * Values that were overwritten or deleted lie in the segments until these are
+ * merged. With "auto" a thread of the library merges segments that are worth it,
+ * and bitcask_merge() merges on demand; with "manual" only the latter does; with
+ * "off" nobody. Thresholds and pace are members of the object that "merge" may be,
+ * and of the options of bitcask_merge():
+ *
+ *   name                 default      meaning
+ *   trigger_percent      60 (1)       a segment with this share of dead bytes is
+ *                                     merged, 1 to 100
+ *   trigger_bytes        536870912    so is one with this many dead bytes
+ *   threshold_percent    40 (1)       its neighbours are merged with it if they have
+ *                                     this share of dead bytes, 1 to 100,
+ *   threshold_bytes      134217728    or this many,
+ *   small_segment_bytes  10485760     or are smaller than this; four such side by
+ *                                     side are joined in any case (never more than
+ *                                     1/16 of max_segment_bytes)
+ *   max_input_bytes      17179869184  how much one merge takes at the most
+ *   bytes_per_second     0            the pace of reading and writing; 0: no limit
+ *   window               none         [from, to]: hours, UTC, 0 to 23, in which
+ *                                     merges begin by themselves
+ *
+ * In brackets the defaults of bitcask_merge(). A merge needs free space for what it
+ * keeps, until the old segments are removed. Closing the store ends a merge of the
+ * library's own at once. A degraded store is not merged, nor is a damaged segment.
  *
  *
  * STATISTICS
@@ -181,6 +209,10 @@
  *   unsynced_bytes   appended bytes not yet known to be durable
  *   syncs            syncs of segment files since open
  *   rotations        segments completed since open
+ *   merges           merges since open
+ *   merge_written_bytes  bytes that merges wrote since open
+ *   merge_input_bytes  bytes of the segments being merged now, 0 when none are
+ *   merge_done_bytes  how many of them were passed
  *   corrupt_records  damage met: each damaged record that the open found, and each
  *                    read since that met damage, also of the same record again
  *   background_errors  failures of background work since open
@@ -866,6 +898,27 @@ bitcask_status bitcask_json_get(const char *json,
                                 char **out,
                                 size_t *out_len,
                                 bitcask_error *err);
+
+/**
+ * Merges segments now: what is dead in them is left behind, and their space is given back.
+ *
+ * Reads and writes go on. Without options whatever has dead bytes is merged; see "Merge" for what can be chosen.
+ * Progress is in the statistics: merge_done_bytes of merge_input_bytes. Until the last moment of each merge
+ * everything is as it was before it, so a merge that fails, or whose process dies, costs nothing but its work.
+ *
+ * @param db            the store; not NULL
+ * @param options_json  a JSON object of options, NUL-terminated; NULL or "" for none
+ * @param err           receives the reason of a failure; may be NULL
+ * @return BITCASK_OK, also when there was nothing to merge; or: E_INVALID (an option, or the store was opened
+ *         with "merge": "off"), E_CORRUPT (a segment turned out damaged: it is left alone from now on),
+ *         E_NO_SPACE, E_IO, E_NO_MEMORY, E_POISONED, E_READ_ONLY, E_FORKED
+ *
+ * Threads: any number; merges take their turn. Blocks until the merges are done, which may take as long as
+ * reading and writing all segments. Since 1.0.0.
+ */
+bitcask_status bitcask_merge(bitcask_t *db,
+                             const char *options_json,
+                             bitcask_error *err);
 
 /**
  * Describes the store as one JSON object; "Statistics" above lists what is in it. Names may be added in later

@@ -28,6 +28,14 @@ pub struct Stats {
     pub syncs: u64,
     /// Segments sealed since open.
     pub rotations: u64,
+    /// Merges since open.
+    pub merges: u64,
+    /// Bytes of segments that merges wrote since open.
+    pub merge_written_bytes: u64,
+    /// Bytes of the segments that are being merged now; 0 when none are.
+    pub merge_input_bytes: u64,
+    /// How many of them were passed.
+    pub merge_done_bytes: u64,
     /// Damage met since open: each damaged record that the open found, and then each read that met damage, so a
     /// record read twice counts twice. A stretch in which the open finds no record counts as one.
     pub corrupt_records: u64,
@@ -89,7 +97,7 @@ impl Stats {
         }
     }
 
-    fn fields(&self) -> [(&'static str, Field<'_>); 22] {
+    fn fields(&self) -> [(&'static str, Field<'_>); 26] {
         use Field::{Condition, Number, Text, Version};
         // No `..`: a new field stops the build here.
         let Stats {
@@ -104,6 +112,10 @@ impl Stats {
             unsynced_bytes,
             syncs,
             rotations,
+            merges,
+            merge_written_bytes,
+            merge_input_bytes,
+            merge_done_bytes,
             corrupt_records,
             background_errors,
             recovered_bytes_discarded,
@@ -128,6 +140,10 @@ impl Stats {
             ("unsynced_bytes", Number(*unsynced_bytes)),
             ("syncs", Number(*syncs)),
             ("rotations", Number(*rotations)),
+            ("merges", Number(*merges)),
+            ("merge_written_bytes", Number(*merge_written_bytes)),
+            ("merge_input_bytes", Number(*merge_input_bytes)),
+            ("merge_done_bytes", Number(*merge_done_bytes)),
             ("corrupt_records", Number(*corrupt_records)),
             ("background_errors", Number(*background_errors)),
             ("recovered_bytes_discarded", Number(*recovered_bytes_discarded)),
@@ -166,6 +182,7 @@ mod tests {
             json,
             "{\"keys\":3,\"segments\":0,\"live_bytes\":0,\"dead_bytes\":0,\"disk_bytes\":0,\"keydir_bytes\":0,\
              \"bytes_written\":0,\"records_written\":0,\"unsynced_bytes\":0,\"syncs\":7,\"rotations\":0,\
+             \"merges\":0,\"merge_written_bytes\":0,\"merge_input_bytes\":0,\"merge_done_bytes\":0,\
              \"corrupt_records\":0,\"background_errors\":0,\"recovered_bytes_discarded\":0,\"recovered_records\":0,\
              \"last_version\":\"18446744073709551615\",\"generation\":2,\
              \"database_id\":\"0123456789abcdef0123456789abcdef\",\"history_id\":\"\",\
@@ -214,6 +231,10 @@ mod tests {
             &mut stats.unsynced_bytes,
             &mut stats.syncs,
             &mut stats.rotations,
+            &mut stats.merges,
+            &mut stats.merge_written_bytes,
+            &mut stats.merge_input_bytes,
+            &mut stats.merge_done_bytes,
             &mut stats.corrupt_records,
             &mut stats.background_errors,
             &mut stats.recovered_bytes_discarded,

@@ -136,6 +136,7 @@ mod conventions {
         convention/many_threads: "tests/c/many_threads.c", shared_library;
         convention/damage: "tests/c/damage.c", shared_library;
         convention/file_size_limit: "tests/c/file_size_limit.c", shared_library;
+        convention/merges: "tests/c/merges.c", shared_library;
         convention/log: "tests/c/log.c", shared_library;
         convention/panic: "tests/c/panic.c", shared_library_with_test_hooks;
     }

@@ -4,9 +4,11 @@ mod support;
 
 use bitcask::Error;
 use bitcask::engine::Db;
+use bitcask::features::batch::Batch;
 use bitcask::format::manifest::{Manifest, SegmentState};
 use bitcask::format::names;
-use bitcask::format::record::{Draft, Flags};
+use bitcask::format::record::{Draft, Flags, RecordHeader};
+use bitcask::format::segment_header::SEGMENT_HEADER_LEN;
 use bitcask::io::sim::{Sim, Survival};
 use bitcask::options::{MergeMode, MergePolicy, Options, SyncMode};
 use std::collections::BTreeMap;
@@ -159,6 +161,19 @@ fn an_expired_value_is_merged_into_a_deletion_while_an_older_value_lies_below() 
     let image = sim.crash(sim.op_count(), Survival::SyncedOnly);
     let db = open(&image, &manual()).expect("it opens");
     assert_eq!((get(&db, "k"), get(&db, "live 1")), (None, Some(1)), "first segment was {first}");
+}
+
+#[test]
+fn what_was_written_as_a_batch_is_merged_into_records_of_their_own() {
+    let (sim, db) = fresh();
+    let mut batch = Batch::new();
+    (0..3u8).for_each(|key| batch.put(&[key], &[key; 300]).expect("room"));
+    db.write(&batch).expect("a batch");
+    put_all(&db, &[("dead", 1), ("dead", 2), ("dead", 3), ("dead", 4)]);
+    assert_eq!(db.merge(&MergePolicy::everything()).expect("a merge"), 1);
+    let output = sim.read_file(DIR, &names::segment(sealed(&sim)[0].0)).expect("the output");
+    let header = RecordHeader::decode(&output[SEGMENT_HEADER_LEN..]).expect("a record");
+    assert_eq!(header.flags, Flags::NONE);
 }
 
 #[test]

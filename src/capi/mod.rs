@@ -17,6 +17,7 @@ pub mod json;
 pub mod log;
 pub mod many;
 pub mod memory;
+pub mod merge;
 pub mod open;
 pub mod read;
 pub mod report;
