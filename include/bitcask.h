@@ -459,7 +459,7 @@ typedef void (*bitcask_log_drop)(void *context);
  *         E_NO_MEMORY
  *
  * Ownership: release the handle with bitcask_close(). Threads: any; it starts some, see "Threads". Blocks while
- * it reads the whole log, which every open does in this version, and after a crash also while it reads the
+ * it reads the hints of the segments, or the segments that have none, and after a crash also while it reads the
  * unsealed part of the log and copies that tail. Since 1.0.0.
  */
 bitcask_status bitcask_open(const char *path,

@@ -39,23 +39,25 @@ impl<E: Env> Inner<E> {
 
     /// Makes the hints that are missing, until the store is closing.
     pub(super) fn write_hints(&self) -> Result<()> {
-        let _merging = self.merging.lock();
-        for (segment, sealed) in self.without_hint() {
-            let Some(hint) = self.gather(&segment, &sealed)? else {
+        loop {
+            // For each segment anew: merges may take their turn in between, and the log is told without a lock.
+            let merging = self.merging.lock();
+            let Some((segment, sealed)) = self.without_hint().into_iter().next() else {
                 return Ok(());
             };
-            match hint {
-                Gathered::Whole(builder) => {
+            match self.gather(&segment, &sealed)? {
+                None => return Ok(()),
+                Some(Gathered::Damaged) => segment.set_hint_state(HintState::Impossible),
+                Some(Gathered::Whole(builder)) => {
                     if !self.write_hint(&segment, &sealed, builder)? {
                         return Ok(());
                     }
                     segment.set_hint_state(HintState::Whole);
+                    drop(merging);
                     log::debug(format_args!("{}: wrote {}", self.path, names::hint(segment.number)));
                 }
-                Gathered::Damaged => segment.set_hint_state(HintState::Impossible),
             }
         }
-        Ok(())
     }
 
     /// The sealed segments whose hint is missing, oldest first.
