@@ -85,9 +85,10 @@
  * be read by many. Objects may be freed by another thread than the one that made
  * them. A read sees every write that was answered before the read began.
  *
- * The library has threads of its own: a log thread for each store that is open for
- * writing, and while bitcask_open() runs, also with "read_only", up to seven that
- * help it to load the log. They block all signals that come from outside the thread.
+ * The library has threads of its own: a log thread and a merge thread for each store
+ * that is open for writing, and while bitcask_open() runs, also with "read_only", up
+ * to 15 that help it to load. They block all signals that come from outside the
+ * thread.
  * They call the program back for one purpose, if it asks for it: see THE LOG.
  *
  *

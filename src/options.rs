@@ -3,13 +3,14 @@
 //! One table holds every option's name and reader. A value is read from its own text, so that a refusal can quote
 //! what was given and no number is rounded on the way. Whether options go together is the engine's to judge.
 
+mod given;
 mod merge;
 
-pub use merge::MergePolicy;
+pub use merge::{MergeMode, MergePolicy};
 
-use crate::json_text::{self, Walker};
+use crate::json_text;
 use crate::{Error, Result};
-use std::ops::RangeInclusive;
+use given::{Given, each_member, object, value_text};
 
 /// The smallest `max_segment_bytes`.
 pub const MIN_SEGMENT_BYTES: u64 = 64 << 10;
@@ -22,8 +23,6 @@ pub const MAX_INTERVAL_MS: u64 = 3_600_000;
 
 const OWNER_READ_WRITE: u32 = 0o600;
 const ALL_READ_WRITE: u32 = 0o666;
-/// How much of what was given a refusal quotes, in characters.
-const QUOTED_CHARS: usize = 60;
 
 /// When writes become durable against power loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,17 +44,6 @@ pub enum IoMode {
     Mmap,
     /// `pread` always: media errors come back as errors.
     Pread,
-}
-
-/// Who starts merges.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MergeMode {
-    /// The library, by its policy, and the caller.
-    Auto,
-    /// The caller only.
-    Manual,
-    /// Nobody.
-    Off,
 }
 
 /// The options of `bitcask_open`.
@@ -137,38 +125,6 @@ impl Options {
     }
 }
 
-/// Options in JSON, which must be an object.
-fn object(json: &str) -> Result<Walker<'_>> {
-    let mut walker =
-        json_text::check(json.as_bytes()).map_err(|e| Error::Invalid(format!("options: {e}")))?;
-    if walker.peek() != b'{' {
-        let given = quoted(&walker.text()[walker.skip_value()]);
-        return Err(Error::Invalid(format!("options: given {given}; accepted: a JSON object")));
-    }
-    Ok(walker)
-}
-
-/// Hands each member of the object at `walker` to `read`, with its place in `names`, the ones that are accepted.
-fn each_member(
-    walker: &mut Walker<'_>,
-    names: &[&str],
-    mut read: impl FnMut(usize, &Given<'_>) -> Result<()>,
-) -> Result<()> {
-    let mut seen = vec![false; names.len()];
-    walker.open();
-    while let Some(name) = walker.next_member() {
-        let given = Given { key: name.text, text: value_text(walker) };
-        let decoded = name.decoded()?;
-        let named = names.iter().position(|key| key.as_bytes() == &*decoded);
-        let at = named.ok_or_else(|| unknown(name.text, names))?;
-        if std::mem::replace(&mut seen[at], true) {
-            return Err(given.refused("once"));
-        }
-        read(at, &given)?;
-    }
-    Ok(())
-}
-
 type Reader = fn(&mut Options, &Given<'_>) -> Result<()>;
 
 const READERS: [(&str, Reader); 9] = [
@@ -192,43 +148,7 @@ const READERS: [(&str, Reader); 9] = [
     }),
 ];
 
-/// An option's value as it was written.
-struct Given<'j> {
-    /// As written, quotes included.
-    key: &'j str,
-    text: &'j str,
-}
-
 impl Given<'_> {
-    fn refused(&self, accepted: &str) -> Error {
-        let (key, text) = (quoted(self.key), quoted(self.text));
-        Error::Invalid(format!("option {key}: given {text}; accepted: {accepted}"))
-    }
-
-    fn boolean(&self) -> Result<bool> {
-        self.text.parse().map_err(|_| self.refused("true or false"))
-    }
-
-    fn integer(&self, range: RangeInclusive<u64>) -> Result<u64> {
-        let integer = self.text.parse().ok().filter(|n| range.contains(n));
-        integer.ok_or_else(|| {
-            self.refused(&format!("an integer from {} to {}, in digits alone", range.start(), range.end()))
-        })
-    }
-
-    fn string(&self) -> Option<String> {
-        serde_json::from_str(self.text).ok()
-    }
-
-    fn one_of<T: Copy>(&self, choices: &[(&str, T)]) -> Result<T> {
-        let string = self.string();
-        let chosen = choices.iter().find(|(name, _)| string.as_deref() == Some(name));
-        chosen.map(|(_, choice)| *choice).ok_or_else(|| {
-            let names: Vec<_> = choices.iter().map(|(name, _)| format!("{name:?}")).collect();
-            self.refused(&names.join(" or "))
-        })
-    }
-
     fn file_mode(&self) -> Result<u32> {
         let string = self.string().filter(|s| s.len() == 4 && s.starts_with('0'));
         let mode = string.and_then(|s| u32::from_str_radix(&s, 8).ok());
@@ -263,39 +183,6 @@ impl Given<'_> {
     fn no_sync(&self) -> Error {
         let interval = format!("{{\"interval_ms\": n}} with an integer n from 1 to {MAX_INTERVAL_MS}");
         self.refused(&format!("\"none\" or \"always\" or {interval}"))
-    }
-}
-
-fn value_text<'j>(walker: &mut Walker<'j>) -> &'j str {
-    &walker.text()[walker.skip_value()]
-}
-
-fn unknown(key: &str, names: &[&str]) -> Error {
-    let bare = key.trim_matches('"').to_ascii_lowercase();
-    let near = names.iter().find(|name| one_edit_apart(name.as_bytes(), bare.as_bytes()));
-    let hint = near.map(|name| format!(" (did you mean {name:?}?)")).unwrap_or_default();
-    Error::Invalid(format!("option {} is unknown{hint}; accepted: {}", quoted(key), names.join(", ")))
-}
-
-/// Whether one byte more, less or other, or two neighbours swapped makes `a` of `b`.
-fn one_edit_apart(a: &[u8], b: &[u8]) -> bool {
-    let same = a.iter().zip(b).take_while(|(x, y)| x == y).count();
-    let (a, b) = (&a[same..], &b[same..]);
-    match (a, b) {
-        ([], []) => true,
-        ([_, a @ ..], _) if a == b => true,
-        (_, [_, b @ ..]) if a == b => true,
-        ([_, a @ ..], [_, b @ ..]) if a == b => true,
-        ([w, x, a @ ..], [y, z, b @ ..]) => (w, x, a) == (z, y, b),
-        _ => false,
-    }
-}
-
-/// `text`, cut where it would make a message too long.
-fn quoted(text: &str) -> String {
-    match text.char_indices().nth(QUOTED_CHARS) {
-        Some((cut, _)) => format!("{}...", &text[..cut]),
-        None => text.to_owned(),
     }
 }
 

@@ -1,11 +1,22 @@
 //! When segments are merged, and how: the option `merge` of an open, and the options of a merge on demand.
 
-use super::{Given, MergeMode, each_member, object};
+use super::given::{Given, each_member, object};
 use crate::Result;
 
 /// The largest number of bytes that an option of a merge can name: 1 PiB.
 const MAX_BYTES: u64 = 1 << 50;
 const MAX_HOUR: u64 = 23;
+
+/// Who starts merges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MergeMode {
+    /// The library, by its policy, and the caller.
+    Auto,
+    /// The caller only.
+    Manual,
+    /// Nobody.
+    Off,
+}
 
 /// Which segments are worth merging, and at what pace. As in Bitcask, a segment is merged past a trigger, and taken
 /// along by its neighbours past a lower threshold or when it is small.
