@@ -11,8 +11,10 @@ mod support;
 use bitcask::Error;
 use bitcask::io::env::Env;
 use bitcask::io::sim::{Crasher, Rng, Sim, Survival};
-use bitcask::options::{MergePolicy, Options, SyncMode};
-use support::{State, Step, Write, apply, empty, history, observe, open, options, perform, setting};
+use bitcask::options::{Options, SyncMode};
+use support::{
+    State, Step, Write, apply, empty, history, merge_policy, observe, open, options, perform, setting,
+};
 
 const STEPS: usize = 40;
 
@@ -63,7 +65,9 @@ fn record(seed: u64) -> Run {
                 sim.mark_synced(writes);
             }
             Step::LogThread => db.step_log_thread().expect("jobs on a healthy disk"),
-            Step::Merge => drop(db.merge(&MergePolicy::everything()).expect("a merge on a healthy disk")),
+            Step::Merge(percent) => {
+                db.merge(&merge_policy(percent)).expect("a merge on a healthy disk");
+            }
             Step::MergeThread => db.step_merge_thread().expect("jobs on a healthy disk"),
             Step::Reopen => {
                 db.close().expect("a close on a healthy disk");

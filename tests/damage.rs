@@ -14,10 +14,12 @@ use bitcask::format::names;
 use bitcask::format::segment_header::SEGMENT_HEADER_LEN;
 use bitcask::io::env::{Dir, DirOptions, Env, File};
 use bitcask::io::sim::{Sim, Survival};
-use bitcask::options::{MergeMode, MergePolicy, Options, SyncMode};
+use bitcask::options::{MergeMode, Options, SyncMode};
 use std::ops::Range;
 use std::path::Path;
-use support::{DIR, KEYS, State, Step, Write, apply, empty, key, open, options, perform, setting, value};
+use support::{
+    DIR, KEYS, State, Step, Write, apply, empty, key, merge_policy, open, options, perform, setting, value,
+};
 
 const MANIFEST: &str = "manifest.json";
 
@@ -83,7 +85,9 @@ fn store_by(steps: Vec<Step>, killed: bool) -> Store {
                 synced_len = newest_len(&sim);
             }
             Step::LogThread => db.step_log_thread().expect("jobs on a healthy disk"),
-            Step::Merge => drop(db.merge(&MergePolicy::everything()).expect("a merge on a healthy disk")),
+            Step::Merge(percent) => {
+                db.merge(&merge_policy(percent)).expect("a merge on a healthy disk");
+            }
             Step::MergeThread => db.step_merge_thread().expect("jobs on a healthy disk"),
             Step::Reopen => {}
         }
@@ -315,7 +319,7 @@ fn whatever_bit_or_length_of_a_merged_store_is_wrong_no_key_answers_wrong() {
     let mut steps = steps();
     steps.push(Step::LogThread);
     steps.extend((300..310).map(|value| Step::Write(Write::Put(9, value))));
-    steps.extend([Step::LogThread, Step::Merge]);
+    steps.extend([Step::LogThread, Step::Merge(1)]);
     let store = store_by(steps, false);
     let tally = harm_each_file(&store);
     assert!(tally.cases > 10_000 && tally.one_corrupt > 3000, "most keys lie in what the merge wrote");

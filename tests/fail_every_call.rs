@@ -9,9 +9,11 @@ mod support;
 use bitcask::Error;
 use bitcask::engine::Db;
 use bitcask::io::sim::{Call, Dirty, FaultPlan, Rng, Sim, Survival};
-use bitcask::options::{MergePolicy, Options, SyncMode};
+use bitcask::options::{Options, SyncMode};
 use std::collections::BTreeSet;
-use support::{State, Step, Write, apply, empty, history, observe, open, options, perform, setting};
+use support::{
+    State, Step, Write, apply, empty, history, merge_policy, observe, open, options, perform, setting,
+};
 
 const STEPS: usize = 26;
 /// After so many failed writes a run ends, so that the states that may be stay few.
@@ -278,7 +280,7 @@ impl Run {
                 Err(err) if self.poisoned().is_none() => self.check_error(&err, "the log thread"),
                 _ => Ok(()),
             },
-            Step::Merge => match self.db().merge(&MergePolicy::everything()) {
+            Step::Merge(percent) => match self.db().merge(&merge_policy(*percent)) {
                 Err(err) if self.poisoned().is_none() => self.check_error(&err, "a merge"),
                 _ => Ok(()),
             },

@@ -8,7 +8,7 @@ mod support;
 use bitcask::engine::Db;
 use bitcask::features::batch::Batch;
 use bitcask::io::sim::Sim;
-use bitcask::options::{MergePolicy, Options, SyncMode};
+use bitcask::options::{Options, SyncMode};
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, prop_oneof};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
@@ -43,7 +43,7 @@ enum Operation {
     Sync,
     LogThread,
     MergeThread,
-    Merge,
+    Merge(u64),
     Reopen,
     ReadOnly,
 }
@@ -101,7 +101,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         3 => Just(Operation::Sync),
         6 => Just(Operation::LogThread),
         3 => Just(Operation::MergeThread),
-        3 => Just(Operation::Merge),
+        3 => prop_oneof![Just(1), Just(40), Just(70)].prop_map(Operation::Merge),
         3 => Just(Operation::Reopen),
         1 => Just(Operation::ReadOnly),
     ]
@@ -229,7 +229,7 @@ fn run(sequence: &Sequence) -> Result<(), TestCaseError> {
                 check(unsynced == 0, || format!("{unsynced} bytes unsynced after a sync"))?;
             }
             Operation::LogThread => db.step_log_thread().map_err(failed)?,
-            Operation::Merge => drop(db.merge(&MergePolicy::everything()).map_err(failed)?),
+            Operation::Merge(percent) => drop(db.merge(&support::merge_policy(*percent)).map_err(failed)?),
             Operation::MergeThread => db.step_merge_thread().map_err(failed)?,
             Operation::Reopen => {
                 db.close().map_err(failed)?;

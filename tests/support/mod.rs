@@ -5,7 +5,7 @@
 use bitcask::engine::Db;
 use bitcask::features::batch::Batch;
 use bitcask::io::sim::{Rng, Sim};
-use bitcask::options::{Options, SyncMode};
+use bitcask::options::{MergePolicy, Options, SyncMode};
 use bitcask::{Error, Result};
 use std::path::Path;
 
@@ -36,8 +36,8 @@ pub enum Step {
     LogThread,
     /// A round of the merge thread's jobs.
     MergeThread,
-    /// A merge of whatever has dead bytes.
-    Merge,
+    /// A merge of the segments with this share of dead bytes.
+    Merge(u64),
     /// Close and open again.
     Reopen,
 }
@@ -99,7 +99,7 @@ pub fn history(rng: &mut Rng, len: usize) -> Vec<Step> {
             80..=87 => Step::Sync,
             88..=93 => Step::LogThread,
             94..=95 => Step::MergeThread,
-            96..=97 => Step::Merge,
+            96..=97 => Step::Merge([1, 40, 70][rng.below(3)]),
             _ => Step::Reopen,
         })
         .collect()
@@ -108,6 +108,17 @@ pub fn history(rng: &mut Rng, len: usize) -> Vec<Step> {
 /// Options that make small stores rotate often.
 pub fn options(sync: SyncMode) -> Options {
     Options { sync, max_segment_bytes: 1024, ..Options::default() }
+}
+
+/// A policy that merges segments with this share of dead bytes and no others.
+pub fn merge_policy(percent: u64) -> MergePolicy {
+    let small_segment_bytes = 0;
+    MergePolicy {
+        trigger_percent: percent,
+        threshold_percent: percent,
+        small_segment_bytes,
+        ..MergePolicy::default()
+    }
 }
 
 /// Does `write` to the model.
