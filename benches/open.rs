@@ -1,9 +1,11 @@
-//! How long an open takes: after a clean close, and after a kill.
+//! How long an open takes: after a clean close, and after a kill, with hints and without.
 //!
-//! Beside each figure stands a plain read of the same segments on both cores in the same round, which is the least
-//! that an open can take that verifies every byte. The last pair has the files out of the page cache, as after a
-//! restart of the machine: both then wait for the device. A directory copied while the store is open and idle is what a
-//! kill leaves. `cargo bench --bench open -- KEYS [KEY_LEN]`; `BITCASK_BENCH_DIR` names where the stores go.
+//!     cargo bench --bench open -- [KEYS] [KEY_LEN]
+//!
+//! Beside each figure stand plain reads of the hints and of the segments, on both cores in the same round: the least that
+//! an open can take that reads the one or the other. The last line of each kind has the files out of the page cache, as
+//! after a restart of the machine. A directory copied while the store is open and idle is what a kill leaves.
+//! `BITCASK_BENCH_DIR` names where the stores go.
 
 #![allow(missing_docs, reason = "a program, not an interface")]
 #![expect(clippy::cast_possible_truncation, reason = "lengths of keys")]
@@ -13,7 +15,7 @@ mod common;
 
 use bitcask::engine::Store;
 use bitcask::io::disk::Disk;
-use bitcask::options::Options;
+use bitcask::options::{MergePolicy, Options};
 use common::{Scratch, VALUE_LEN, fill, key, median, number, plain_read, value};
 use std::os::fd::AsRawFd;
 use std::path::Path;
@@ -25,6 +27,14 @@ fn open(dir: &Path) -> Store {
     Store::open(Disk, dir, &Options::default()).expect("the scratch store opens")
 }
 
+/// Only what is on the device can be forgotten.
+fn sync_all(dir: &Path) {
+    for entry in std::fs::read_dir(dir).expect("a listing") {
+        let file = std::fs::File::open(entry.expect("an entry").path()).expect("a file");
+        file.sync_all().expect("a sync");
+    }
+}
+
 /// Asks the system to forget what it has cached of the files.
 fn forget(dir: &Path) {
     for entry in std::fs::read_dir(dir).expect("a listing") {
@@ -34,37 +44,44 @@ fn forget(dir: &Path) {
     }
 }
 
-/// Seconds that an open took, and that a plain read of the same bytes took just before. `ready` is called before each.
-fn timed_open(dir: &Path, keys: u64, ready: impl Fn(&Path)) -> (f64, f64) {
+/// Seconds: of an open, of a plain read of the hints, and of the segments.
+type Round = [f64; 3];
+
+/// `ready` is called before each.
+fn timed_open(dir: &Path, keys: u64, ready: impl Fn(&Path)) -> Round {
     ready(dir);
-    let plain = plain_read(dir);
+    let hints = plain_read(dir, "hint");
+    ready(dir);
+    let data = plain_read(dir, "data");
     ready(dir);
     let begin = Instant::now();
     let db = open(dir);
     let took = begin.elapsed().as_secs_f64();
     assert_eq!(db.count().expect("a count"), keys);
-    (took, plain)
+    [took, hints, data]
 }
 
-fn copy(from: &Path, to: &Path) {
+fn copy(from: &Path, to: &Path, endings: &[&str]) {
     let _ = std::fs::remove_dir_all(to);
     std::fs::create_dir(to).expect("a directory");
     for entry in std::fs::read_dir(from).expect("a listing") {
         let name = entry.expect("an entry").file_name();
-        std::fs::copy(from.join(&name), to.join(&name)).expect("a copy");
+        if endings.iter().any(|ending| name.to_string_lossy().ends_with(ending)) {
+            std::fs::copy(from.join(&name), to.join(&name)).expect("a copy");
+        }
     }
 }
 
-fn report(what: &str, rounds: Vec<(f64, f64)>) {
-    let took = median(rounds.iter().map(|round| round.0).collect());
-    let plain = median(rounds.iter().map(|round| round.1).collect());
-    println!("open {what:<20} {took:>6.3} s  plain read {plain:>6.3} s  ratio {:>5.2}", took / plain);
+fn report(what: &str, round: impl Fn() -> Round) {
+    let rounds: Vec<Round> = (0..ROUNDS).map(|_| round()).collect();
+    let [took, hints, data] = [0, 1, 2].map(|at| median(rounds.iter().map(|round| round[at]).collect()));
+    println!("open {what:<40} {took:>6.3} s  plain read of hints {hints:>6.3} s, of segments {data:>6.3} s");
 }
 
 fn main() {
     let (keys, key_len) = (number(0, 1_000_000), number(1, 16) as usize);
     let scratch = Scratch::new();
-    let (live, killed) = (scratch.path("live"), scratch.path("killed"));
+    let (live, copied) = (scratch.path("live"), scratch.path("copied"));
     let db = open(&live);
     let mut name = key(0, key_len);
     for n in 0..keys {
@@ -72,13 +89,25 @@ fn main() {
         db.put(&name, &value(n)).expect("a put");
     }
     db.sync().expect("a sync");
+    // Makes the hints that are missing.
+    db.merge(&MergePolicy { trigger_percent: 100, ..MergePolicy::default() }).expect("nothing to merge");
     println!("{keys} keys of {key_len} bytes, values of {VALUE_LEN} bytes, each put once");
-    let after_kill = || {
-        copy(&live, &killed);
-        timed_open(&killed, keys, |_| ())
-    };
-    report("after a kill", (0..ROUNDS).map(|_| after_kill()).collect());
+    let all: &[_] = &["data", "hint", "json"];
+    report("after a kill", || {
+        copy(&live, &copied, all);
+        timed_open(&copied, keys, |_| ())
+    });
     db.close().expect("a clean close");
-    report("after a clean close", (0..ROUNDS).map(|_| timed_open(&live, keys, |_| ())).collect());
-    report("from the device", (0..ROUNDS).map(|_| timed_open(&live, keys, forget)).collect());
+    report("after a clean close", || timed_open(&live, keys, |_| ()));
+    report("after a clean close, from the device", || timed_open(&live, keys, forget));
+    let without_hints: &[_] = &["data", "json"];
+    for (what, ready) in
+        [("without hints", (|_| ()) as fn(&Path)), ("without hints, from the device", forget)]
+    {
+        report(what, || {
+            copy(&live, &copied, without_hints);
+            sync_all(&copied);
+            timed_open(&copied, keys, ready)
+        });
+    }
 }

@@ -106,3 +106,32 @@ fn gets_and_puts_beside_merges_are_never_wrong_with_mappings() {
 fn gets_and_puts_beside_merges_are_never_wrong_without_mappings() {
     race(IoMode::Pread);
 }
+
+#[test]
+fn a_close_ends_a_slow_merge_at_once_and_leaves_everything_as_it_was() {
+    let scratch = Scratch::new();
+    let slow = MergePolicy {
+        trigger_percent: 1,
+        threshold_percent: 1,
+        bytes_per_second: 64 << 10,
+        ..MergePolicy::default()
+    };
+    let options = Options { max_segment_bytes: 1 << 20, merge_policy: slow, ..Options::default() };
+    let db = Store::open(Disk, scratch.path(), &options).expect("the store opens");
+    // Half of what the first segments hold is overwritten; the syncs give the log thread time to seal them.
+    for n in (0..60_000u64).chain((0..60_000).step_by(2)) {
+        db.put(&n.to_be_bytes(), &[7; 100]).expect("a put");
+        if n % 4000 == 0 {
+            db.sync().expect("a sync");
+        }
+    }
+    db.sync().expect("a sync");
+    crate::wait_until("a merge is under way", || db.stats().expect("stats").merge_done_bytes > 0);
+    let begin = std::time::Instant::now();
+    db.close().expect("a close");
+    assert!(begin.elapsed() < std::time::Duration::from_millis(100), "{:?}", begin.elapsed());
+    let options = Options { merge: MergeMode::Manual, ..Options::default() };
+    let db = Store::open(Disk, scratch.path(), &options).expect("it opens");
+    assert_eq!(db.count().expect("a count"), 60_000);
+    assert_eq!(db.stats().expect("stats").recovered_records, 0, "a clean close");
+}
