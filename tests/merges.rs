@@ -9,7 +9,7 @@ use bitcask::format::manifest::{Manifest, SegmentState};
 use bitcask::format::names;
 use bitcask::format::record::{Draft, Flags, RecordHeader};
 use bitcask::format::segment_header::SEGMENT_HEADER_LEN;
-use bitcask::io::sim::{Sim, Survival};
+use bitcask::io::sim::{FaultPlan, Sim, Survival};
 use bitcask::options::{MergeMode, MergePolicy, Options, SyncMode};
 use std::collections::BTreeMap;
 use support::{DIR, open, options};
@@ -193,6 +193,33 @@ fn a_disk_that_is_full_in_the_middle_leaves_everything_as_it_was() {
     db.put(b"more", b"1").expect("a put");
     assert_eq!(db.merge(&MergePolicy::everything()).expect("a merge"), 1);
     assert_eq!((get(&db, "a"), get(&db, "b"), get(&db, "g")), (Some(4), Some(2), Some(8)));
+}
+
+#[test]
+fn whatever_call_fails_in_a_merge_the_next_ones_lose_nothing() {
+    for nth in 1.. {
+        let (sim, db) = fresh();
+        put_all(&db, &[("a", 1), ("b", 2), ("c", 3), ("a", 4), ("d", 5), ("e", 6), ("f", 7), ("g", 8)]);
+        db.step_merge_thread().expect("hints");
+        sim.fail(FaultPlan::nth(nth));
+        let failed = db.merge(&MergePolicy::everything()).is_err();
+        let fired = sim.faults_fired() > 0;
+        sim.clear_faults();
+        // Half of what the first merge wrote is dead now: another merge judges all of it again.
+        if db.stats().expect("stats").poisoned.is_none() {
+            put_all(&db, &[("b", 2), ("d", 5), ("x", 1), ("y", 2), ("z", 3)]);
+            db.merge(&MergePolicy::everything()).expect("a merge");
+        }
+        let all = [("a", 4), ("b", 2), ("c", 3), ("d", 5), ("e", 6), ("f", 7), ("g", 8)];
+        all.iter().for_each(|&(key, byte)| assert_eq!(get(&db, key), Some(byte), "call {nth}, key {key}"));
+        drop(db);
+        let db = open(&sim, &manual()).expect("it opens");
+        all.iter().for_each(|&(key, byte)| assert_eq!(get(&db, key), Some(byte), "call {nth}, key {key}"));
+        if !fired {
+            assert!(nth > 20 && !failed, "only {nth} calls");
+            return;
+        }
+    }
 }
 
 #[test]

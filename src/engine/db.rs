@@ -107,7 +107,7 @@ impl<E: Env> Db<E> {
             return Err(Error::Invalid("the store was opened with merge \"off\"".to_string()));
         }
         self.inner.write_hints()?;
-        self.inner.merge_until_done(policy)
+        self.inner.merge_until_done(policy).inspect_err(|_| self.inner.health.tell_poisoned())
     }
 
     /// Stops the threads, makes everything durable, marks the close as clean and releases the directory.

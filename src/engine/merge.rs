@@ -182,7 +182,10 @@ impl<E: Env> Inner<E> {
         unlisted.segments.clear();
         drop(unlisted);
         self.counters.merges.fetch_add(1, Ordering::Relaxed);
-        if !self.relocate(inputs, &outputs, &expired)? {
+        // Keys left with the inputs would make what the outputs hold of them look dead to the next merge.
+        let relocated = self.relocate(inputs, &outputs, &expired);
+        let poison = |err: &Error| self.health.poison(&format!("a merge could not finish: {err}"));
+        if !relocated.inspect_err(poison)? {
             return Ok(Merged::Stopped);
         }
         let gone: Vec<_> = inputs.iter().map(|input| input.segment.clone()).collect();
