@@ -281,6 +281,24 @@ fn merging_again_and_again_finds_an_end() {
 }
 
 #[test]
+fn a_reopen_does_not_begin_merges_that_give_nothing_back() {
+    let (sim, db) = fresh();
+    put_all(&db, &[("k", 1), ("live", 1), ("dead", 0)]);
+    db.delete(b"k").expect("a delete");
+    put_all(&db, &[("dead", 1), ("dead", 2), ("dead", 3), ("dead", 4), ("dead", 5)]);
+    while db.merge(&only_worst()).expect("a merge") > 0 {}
+    let output = sealed(&sim)[1];
+    assert_eq!(
+        (output.1.records, output.1.tombstones),
+        (1, 1),
+        "a deletion that is needed, and nothing else"
+    );
+    db.close().expect("a close");
+    let db = open(&sim, &manual()).expect("it opens");
+    assert_eq!(db.merge(&only_worst()).expect("no merge"), 0);
+}
+
+#[test]
 fn live_and_dead_bytes_are_those_of_a_full_scan_after_any_history() {
     for seed in 0..40u64 {
         let mut rng = bitcask::io::sim::Rng::derive(&[seed, 9]);

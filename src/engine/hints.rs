@@ -28,13 +28,16 @@ impl<E: Env> Inner<E> {
         if self.health.is_poisoned() {
             return Ok(());
         }
-        let work = || {
-            self.write_hints()?;
-            let policy = &self.options.merge_policy;
-            let may_begin = self.options.merge == MergeMode::Auto && policy.may_begin_at(self.env.now_ns());
-            if may_begin { self.merge_until_done(policy) } else { Ok(0) }
-        };
-        work().map(drop).inspect_err(|err| self.health.note_background_error(err))
+        // A segment that no hint can be made of must not keep the others from giving back their space.
+        let hints = self.write_hints().inspect_err(|err| self.health.note_background_error(err));
+        let policy = &self.options.merge_policy;
+        let may_begin = self.options.merge == MergeMode::Auto && policy.may_begin_at(self.env.now_ns());
+        if may_begin && let Err(err) = self.merge_until_done(policy) {
+            // Tried again when the next segment is sealed: until then it would only be the same work in vain.
+            self.health.note_background_error(&err);
+            log::warn(format_args!("{}: a merge failed and left everything as it was: {err}", self.path));
+        }
+        hints
     }
 
     /// Makes the hints that are missing, until the store is closing.

@@ -17,7 +17,7 @@ use crate::segment::hint_reader::Hint;
 use crate::segment::hint_writer::HintId;
 use crate::segment::view::{HintState, Position, Segment};
 use crate::sync::{Arc, Ordering};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// A segment and the length that it is supposed to have.
 type Stated<E> = (Arc<Segment<FileOf<E>>>, u64);
@@ -43,6 +43,10 @@ pub(super) fn load<E: Env>(store: &Arc<Inner<E>>, segments: &[Stated<E>]) -> Res
     let loaded = load_parts(store, segments)?;
     let active = store.writer().ok().map(|writer| writer.lock().active().uid);
     let (mut seen, mut damage) = (Seen::default(), Damage::default());
+    let merged: HashSet<_> = {
+        let manifest = store.manifest.lock();
+        manifest.segments.iter().filter(|entry| entry.run.is_some()).map(|entry| entry.uid).collect()
+    };
     for ((segment, stated), Loaded { from_hint, passes }) in segments.iter().zip(loaded) {
         if from_hint {
             segment.set_hint_state(HintState::Whole);
@@ -56,6 +60,11 @@ pub(super) fn load<E: Env>(store: &Arc<Inner<E>>, segments: &[Stated<E>]) -> Res
             held.records += pass.records;
             held.tombstones += pass.tombstones;
             held.highest_version = held.highest_version.max(pass.highest_version);
+        }
+        if merged.contains(&segment.uid) {
+            // The merge that wrote it found all else worth keeping: it is not to be merged again for that.
+            let kept = held.len.saturating_sub(passes.iter().map(|pass| pass.value_bytes).sum());
+            segment.unreclaimable_bytes.store(kept, Ordering::Relaxed);
         }
         seen.highest_version = seen.highest_version.max(held.highest_version);
         if active == Some(segment.uid) {

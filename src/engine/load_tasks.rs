@@ -65,6 +65,8 @@ pub(super) struct Pass {
     pub(super) records: u64,
     pub(super) tombstones: u64,
     pub(super) highest_version: u64,
+    /// Bytes of records that are no deletions, by size class, dead or not.
+    pub(super) value_bytes: u64,
     pub(super) bad_values: u64,
     /// Where the first record begins, if one does.
     pub(super) first: Option<u64>,
@@ -159,6 +161,7 @@ impl<E: Env> Work<E> {
         }
         pass.next = Some(scanner.position());
         group.flush()?;
+        pass.value_bytes = group.value_bytes;
         Ok(pass)
     }
 
@@ -184,7 +187,10 @@ impl<E: Env> Work<E> {
             group.add(entry.key, entry.flags, entry.deadline.is_some(), entry.offset, entry.record_len())
         });
         match whole {
-            Ok(true) => group.flush()?,
+            Ok(true) => {
+                group.flush()?;
+                pass.value_bytes = group.value_bytes;
+            }
             Ok(false) | Err(Error::Corrupt { .. } | Error::Io { .. }) => pass.bad_hint = true,
             Err(err) => return Err(err),
         }
@@ -197,11 +203,12 @@ struct Group<'a, E: Env> {
     store: &'a Inner<E>,
     segment: &'a Segment<FileOf<E>>,
     pairs: Vec<(Digest, Location)>,
+    value_bytes: u64,
 }
 
 impl<'a, E: Env> Group<'a, E> {
     fn new(store: &'a Inner<E>, segment: &'a Segment<FileOf<E>>) -> Self {
-        Group { store, segment, pairs: Vec::with_capacity(GROUP) }
+        Group { store, segment, pairs: Vec::with_capacity(GROUP), value_bytes: 0 }
     }
 
     fn add_record(&mut self, record: &Scanned<'_>) -> Result<()> {
@@ -222,8 +229,9 @@ impl<'a, E: Env> Group<'a, E> {
     }
 
     fn flush(&mut self) -> Result<()> {
-        let live =
+        let live: u64 =
             self.pairs.iter().filter(|(_, at)| !at.is_tombstone()).map(|(_, at)| at.typical_len()).sum();
+        self.value_bytes += live;
         self.segment.add_live(live);
         let view = self.store.view.load();
         self.store.keydir.load_batch(&self.pairs, |lost| {

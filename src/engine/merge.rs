@@ -6,6 +6,7 @@
 //! manifest leaves everything as it was.
 
 use super::copy::Copier;
+use super::health::Health;
 use super::manifest_file::ReplaceError;
 use super::merge_policy::Candidate;
 use super::pace::Pace;
@@ -26,7 +27,8 @@ use crate::segment::view::{HintState, Segment, SegmentId};
 use crate::sync::{Arc, Ordering};
 
 /// Records up to this length are read at once when they are not mapped; any header and key are shorter.
-const READ_AT_ONCE: u64 = 128 << 10;
+const READ_AT_ONCE: u64 = READ_AT_ONCE_LEN as u64;
+const READ_AT_ONCE_LEN: usize = 128 << 10;
 
 /// A segment is never small that is more than one such part of a full one: joined again and again, it would cost more
 /// than it gives.
@@ -67,6 +69,16 @@ impl<E: Env> Drop for Unlisted<'_, E> {
     }
 }
 
+/// A merge between its manifest and the end of its work. Dropped, it poisons: keys left with the inputs would make what
+/// the outputs hold of them look dead to the next merge.
+struct Unfinished<'s>(&'s Health);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        self.0.poison("a merge could not send the index to the segments it wrote");
+    }
+}
+
 impl<E: Env> Inner<E> {
     /// Merges until `policy` finds nothing more that is worth it, at most once for each segment that is there now, and
     /// answers how many merges there were.
@@ -95,6 +107,11 @@ impl<E: Env> Inner<E> {
         self.counters.merge_done_bytes.store(0, Ordering::Relaxed);
         let pace = Pace::new(policy.bytes_per_second, &self.merge_bell);
         let outcome = self.merge_inputs(&inputs, &older, pace);
+        if let Err(Error::Corrupt { file, .. }) = &outcome {
+            // A hint that turned out damaged is made again.
+            let damaged = inputs.iter().filter(|input| input.hint.name() == file);
+            damaged.for_each(|input| input.segment.set_hint_state(HintState::Missing));
+        }
         self.counters.merge_input_bytes.store(0, Ordering::Relaxed);
         outcome
     }
@@ -154,6 +171,9 @@ impl<E: Env> Inner<E> {
         let mut survivors = Survivors::new(self, inputs, older);
         let mut outputs = Vec::new();
         let mut first = survivors.next()?;
+        if survivors.stopped {
+            return Ok(Merged::Stopped);
+        }
         while let Some(record) = first {
             let rank = inputs[0].segment.rank + outputs.len() as u64;
             let written =
@@ -182,12 +202,12 @@ impl<E: Env> Inner<E> {
         unlisted.segments.clear();
         drop(unlisted);
         self.counters.merges.fetch_add(1, Ordering::Relaxed);
-        // Keys left with the inputs would make what the outputs hold of them look dead to the next merge.
-        let relocated = self.relocate(inputs, &outputs, &expired);
-        let poison = |err: &Error| self.health.poison(&format!("a merge could not finish: {err}"));
-        if !relocated.inspect_err(poison)? {
+        let unfinished = Unfinished(&self.health);
+        if !self.relocate(inputs, &outputs, &expired)? {
+            std::mem::forget(unfinished);
             return Ok(Merged::Stopped);
         }
+        std::mem::forget(unfinished);
         let gone: Vec<_> = inputs.iter().map(|input| input.segment.clone()).collect();
         self.view.remove(&gone);
         for segment in gone {
@@ -227,6 +247,9 @@ impl<E: Env> Inner<E> {
                 &mut builder,
             )?;
             let next = survivors.next()?;
+            if survivors.stopped {
+                return Ok(None);
+            }
             self.counters.merge_done_bytes.store(survivors.passed_bytes, Ordering::Relaxed);
             if pace.spend(len + survivors.passed_bytes - passed) {
                 return Ok(None);
@@ -290,8 +313,10 @@ impl<E: Env> Inner<E> {
         };
         let draft = Draft::copy_of(&header, key).alone();
         let place = copier.begin(&draft, header.version)?;
-        copier.append_bytes(&bytes[header.header_len()..])?;
-        let (read, end) = (record.offset + bytes.len() as u64, record.offset + record.len);
+        // A mapped record is there as a whole, but a large one is not to be gathered in memory.
+        let at_hand = bytes.len().min(READ_AT_ONCE_LEN);
+        copier.append_bytes(&bytes[header.header_len()..at_hand])?;
+        let (read, end) = (record.offset + at_hand as u64, record.offset + record.len);
         copier.append(&source.file, &source.name, read, end)?;
         builder.add(&header, key, place)?;
         Ok(copier.len() - before)

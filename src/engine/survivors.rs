@@ -18,6 +18,8 @@ use std::ops::Range;
 
 /// Records judged together, so that their cache misses overlap.
 const GROUP: usize = 64;
+/// How often it is asked whether the store is closing, in records.
+const ASK_EVERY: u32 = 4096;
 
 /// A segment that is merged, and its hint.
 pub(super) struct Input<E: Env> {
@@ -59,6 +61,8 @@ pub(super) struct Survivors<'m, E: Env> {
     pub(super) highest_dropped: u64,
     /// Bytes of the records that were passed.
     pub(super) passed_bytes: u64,
+    /// Whether the walk ended because the store is closing.
+    pub(super) stopped: bool,
 }
 
 impl<'m, E: Env> Survivors<'m, E> {
@@ -76,6 +80,7 @@ impl<'m, E: Env> Survivors<'m, E> {
             expired: Vec::new(),
             highest_dropped: 0,
             passed_bytes: 0,
+            stopped: false,
         }
     }
 
@@ -104,7 +109,14 @@ impl<'m, E: Env> Survivors<'m, E> {
         self.group.clear();
         self.keys.clear();
         self.next = 0;
+        let mut passed = 0u32;
         while self.group.len() < GROUP && self.merged.advance()? {
+            // Most of what is passed may be dead.
+            passed += 1;
+            if passed % ASK_EVERY == 1 && self.store.merge_bell.is_stopping() {
+                self.stopped = true;
+                return Ok(false);
+            }
             let Some((input, entry)) = self.merged.entry() else { break };
             self.passed_bytes += entry.record_len();
             if self.last_key.as_deref() == Some(entry.key) {

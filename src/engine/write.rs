@@ -92,6 +92,8 @@ impl<E: Env> Db<E> {
         check_sizes(key, &[])?;
         let digest = inner.secret.digest(key);
         loop {
+            // Held until the location was compared: its slot means the same segment as long.
+            let _pinned = inner.view.load();
             let Some((at, value)) = inner.read_at(key, digest, |at, value| (at, change(value)))? else {
                 return Ok(false);
             };

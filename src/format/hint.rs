@@ -5,8 +5,10 @@
 //! is missing, stale or damaged is made anew from the segment.
 
 use super::coding::{Id128, crc32c, set_u32, set_u64, u32_at, u64_at};
-use super::filter::is_filter_len;
-use super::record::{Flags, MAX_KEY_LEN, RECORD_ALIGN, RecordHeader, VERSION_END, record_len};
+use super::filter::{filter_len, is_filter_len};
+use super::record::{
+    Flags, MAX_KEY_LEN, RECORD_ALIGN, RECORD_HEADER_LEN, RecordHeader, VERSION_END, record_len,
+};
 
 /// "A hint", in eight bytes no text file begins with.
 pub const MAGIC: [u8; 8] = *b"\x89bithnt\n";
@@ -118,7 +120,12 @@ impl HintHeader {
             table_crc: u32_at(head, AT_TABLE_CRC),
             filter_crc: u32_at(head, AT_FILTER_CRC),
         };
-        (is_filter_len(header.filter_len) && header.file_len() == Some(file_len)).then_some(header)
+        // No part can be larger than what so many records need.
+        let bounded = header.entries <= header.segment_len / RECORD_HEADER_LEN as u64
+            && header.blocks <= header.entries
+            && is_filter_len(header.filter_len)
+            && header.filter_len <= filter_len(header.entries);
+        (bounded && header.file_len() == Some(file_len)).then_some(header)
     }
 
     /// Whether a file that begins with `bytes` can be a hint of `database`, of whatever format, whole or not.
@@ -253,7 +260,7 @@ mod tests {
             tombstones: 1,
             blocks: 2,
             blocks_len: 200,
-            filter_len: 64,
+            filter_len: 32,
             table_crc: 5,
             filter_crc: 6,
         }

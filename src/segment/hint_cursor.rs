@@ -160,7 +160,7 @@ mod tests {
     fn hint(sim: &Sim, number: u64, keys: &[u64]) -> Hint<SimFile> {
         let dir = sim.open_dir(Path::new(DIR), DirOptions { create: false, file_mode: 0o600 }).unwrap();
         let (name, id) =
-            (number.to_string(), HintId { database: Id128([1; 16]), uid: number, segment_len: 9 });
+            (number.to_string(), HintId { database: Id128([1; 16]), uid: number, segment_len: 1 << 24 });
         let mut builder = HintBuilder::default();
         for (offset, key) in (1..).zip(keys) {
             let key = format!("key {key:06}");

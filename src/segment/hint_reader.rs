@@ -181,7 +181,7 @@ mod tests {
     use crate::segment::hint_writer::HintBuilder;
     use std::path::Path;
 
-    const ID: HintId = HintId { database: Id128([1; 16]), uid: 5, segment_len: 1 << 20 };
+    const ID: HintId = HintId { database: Id128([1; 16]), uid: 5, segment_len: 1 << 24 };
     const DIR: &str = "/hints";
     const NAME: &str = "000000000001.hint";
 
@@ -258,7 +258,7 @@ mod tests {
         let Id128(bytes) = ID.database;
         for other in [
             HintId { uid: 6, ..ID },
-            HintId { segment_len: 1, ..ID },
+            HintId { segment_len: 1 << 25, ..ID },
             HintId { database: Id128(bytes.map(|byte| byte + 1)), ..ID },
         ] {
             assert!(open(&sim, other).is_none());
