@@ -14,6 +14,10 @@ use bitcask::options::{MergeMode, MergePolicy, Options, SyncMode};
 use std::collections::BTreeMap;
 use support::{DIR, open, options};
 
+/// Eight puts of seven keys, in four segments.
+const EIGHT: &[(&str, u8)] =
+    &[("a", 1), ("b", 2), ("c", 3), ("a", 4), ("d", 5), ("e", 6), ("f", 7), ("g", 8)];
+
 fn manual() -> Options {
     Options { merge: MergeMode::Manual, ..options(SyncMode::None) }
 }
@@ -52,6 +56,17 @@ fn sealed(sim: &Sim) -> Vec<(u64, bitcask::format::manifest::Sealed)> {
         SegmentState::Unsealed { .. } => None,
     });
     sealed.collect()
+}
+
+/// A closed store of [`EIGHT`] with hints, and where the value of b begins in the first segment.
+fn closed_with_hints() -> (Sim, u64) {
+    let (sim, db) = fresh();
+    put_all(&db, EIGHT);
+    db.step_merge_thread().expect("hints");
+    db.close().expect("a close");
+    let bytes = sim.read_file(DIR, &names::segment(1)).expect("the first segment");
+    let value = bytes.windows(300).position(|w| w.iter().all(|&byte| byte == 2)).expect("b's value");
+    (sim, value as u64)
 }
 
 /// Only segments that are dead for the most part.
@@ -179,7 +194,7 @@ fn what_was_written_as_a_batch_is_merged_into_records_of_their_own() {
 #[test]
 fn a_disk_that_is_full_in_the_middle_leaves_everything_as_it_was() {
     let (sim, db) = fresh();
-    put_all(&db, &[("a", 1), ("b", 2), ("c", 3), ("a", 4), ("d", 5), ("e", 6), ("f", 7), ("g", 8)]);
+    put_all(&db, EIGHT);
     db.step_merge_thread().expect("hints");
     let before: BTreeMap<_, _> = sim.contents(DIR);
     for free in [0, 100, 400, 700, 1100] {
@@ -199,7 +214,7 @@ fn a_disk_that_is_full_in_the_middle_leaves_everything_as_it_was() {
 fn whatever_call_fails_in_a_merge_the_next_ones_lose_nothing() {
     for nth in 1.. {
         let (sim, db) = fresh();
-        put_all(&db, &[("a", 1), ("b", 2), ("c", 3), ("a", 4), ("d", 5), ("e", 6), ("f", 7), ("g", 8)]);
+        put_all(&db, EIGHT);
         db.step_merge_thread().expect("hints");
         sim.fail(FaultPlan::nth(nth));
         let failed = db.merge(&MergePolicy::everything()).is_err();
@@ -224,13 +239,8 @@ fn whatever_call_fails_in_a_merge_the_next_ones_lose_nothing() {
 
 #[test]
 fn a_value_with_a_wrong_checksum_is_copied_as_it_is() {
-    let (sim, db) = fresh();
-    put_all(&db, &[("a", 1), ("b", 2), ("c", 3), ("a", 4), ("d", 5), ("e", 6), ("f", 7), ("g", 8)]);
-    db.step_merge_thread().expect("hints");
-    db.close().expect("a close");
-    let bytes = sim.read_file(DIR, &names::segment(1)).expect("the first segment");
-    let value = bytes.windows(300).position(|w| w.iter().all(|&byte| byte == 2)).expect("b's value");
-    sim.corrupt(DIR, &names::segment(1), value as u64 + 5, 1);
+    let (sim, value) = closed_with_hints();
+    sim.corrupt(DIR, &names::segment(1), value + 5, 1);
     let db = open(&sim, &manual()).expect("it opens");
     assert_eq!(db.merge(&MergePolicy::everything()).expect("a merge"), 1);
     assert!(matches!(db.get(b"b", |_| ()), Err(Error::Corrupt { .. })));
@@ -239,14 +249,9 @@ fn a_value_with_a_wrong_checksum_is_copied_as_it_is() {
 
 #[test]
 fn a_segment_with_a_damaged_header_is_never_merged() {
-    let (sim, db) = fresh();
-    put_all(&db, &[("a", 1), ("b", 2), ("c", 3), ("a", 4), ("d", 5), ("e", 6), ("f", 7), ("g", 8)]);
-    db.step_merge_thread().expect("hints");
-    db.close().expect("a close");
-    let bytes = sim.read_file(DIR, &names::segment(1)).expect("the first segment");
-    let value = bytes.windows(300).position(|w| w.iter().all(|&byte| byte == 2)).expect("b's value");
+    let (sim, value) = closed_with_hints();
     // The key, which the header's checksum covers.
-    sim.corrupt(DIR, &names::segment(1), value as u64 - 1, 1);
+    sim.corrupt(DIR, &names::segment(1), value - 1, 1);
     let db = open(&sim, &manual()).expect("it opens");
     let before = sealed(&sim);
     assert!(matches!(db.merge(&MergePolicy::everything()), Err(Error::Corrupt { .. })));
@@ -260,7 +265,7 @@ fn a_segment_with_a_damaged_header_is_never_merged() {
 #[test]
 fn pins_stay_valid_when_their_segments_are_merged_away() {
     let (_sim, db) = fresh();
-    put_all(&db, &[("a", 1), ("b", 2), ("c", 3), ("a", 4), ("d", 5), ("e", 6), ("f", 7), ("g", 8)]);
+    put_all(&db, EIGHT);
     let pin = db.get_pinned(b"b").expect("a pin").expect("a value");
     assert_eq!(db.merge(&MergePolicy::everything()).expect("a merge"), 1);
     db.close().expect("a close");

@@ -244,15 +244,10 @@ impl<E: Env> Inner<E> {
             self.keydir.remove(digest)
         };
         if let Some(old) = old.filter(|old| !old.is_tombstone()) {
-            match view.segment(old.slot()) {
-                Some(segment) => segment.sub_live(old.typical_len()),
-                // A merge has just sent the key to a segment that is newer than the view.
-                None => self
-                    .view
-                    .load()
-                    .segment(old.slot())
-                    .into_iter()
-                    .for_each(|s| s.sub_live(old.typical_len())),
+            // If it is not there, a merge has just sent the key to a segment that is newer than the view.
+            let view = if view.segment(old.slot()).is_some() { view } else { self.view.load() };
+            if let Some(segment) = view.segment(old.slot()) {
+                segment.sub_live(old.typical_len());
             }
         }
     }
