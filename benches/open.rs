@@ -1,10 +1,10 @@
-//! How long an open takes: after a clean close, and after a kill, with hints and without.
+//! How long an open takes, and the first get after it: after a clean close, and after a kill, with hints and without.
 //!
 //!     cargo bench --bench open -- [KEYS] [KEY_LEN]
 //!
-//! Beside each figure stand plain reads of the hints and of the segments, on both cores in the same round: the least that
-//! an open can take that reads the one or the other. The last line of each kind has the files out of the page cache, as
-//! after a restart of the machine. A directory copied while the store is open and idle is what a kill leaves.
+//! Beside each figure stand plain reads of the checkpoint, of the hints and of the segments, on both cores in the same
+//! round: the least that an open can take that reads the one or the other. Where it says so, the files are out of the page
+//! cache, as after a restart of the machine. A directory copied while the store is open and idle is what a kill leaves.
 //! `BITCASK_BENCH_DIR` names where the stores go.
 
 #![allow(missing_docs, reason = "a program, not an interface")]
@@ -44,21 +44,26 @@ fn forget(dir: &Path) {
     }
 }
 
-/// Seconds: of an open, of a plain read of the hints, and of the segments.
-type Round = [f64; 3];
+/// Seconds: of an open, of it and a first get, of a close right after, of plain reads of the checkpoint, the hints and
+/// the segments.
+type Round = [f64; 6];
 
 /// `ready` is called before each.
-fn timed_open(dir: &Path, keys: u64, ready: impl Fn(&Path)) -> Round {
-    ready(dir);
-    let hints = plain_read(dir, "hint");
-    ready(dir);
-    let data = plain_read(dir, "data");
+fn timed_open(dir: &Path, keys: u64, key: &[u8], ready: impl Fn(&Path)) -> Round {
+    let [checkpoint, hints, data] = ["checkpoint", "hint", "data"].map(|ending| {
+        ready(dir);
+        plain_read(dir, ending)
+    });
     ready(dir);
     let begin = Instant::now();
     let db = open(dir);
     let took = begin.elapsed().as_secs_f64();
+    assert!(db.get(key, |_| ()).expect("a get").is_some());
+    let got = begin.elapsed().as_secs_f64();
     assert_eq!(db.count().expect("a count"), keys);
-    [took, hints, data]
+    let begin = Instant::now();
+    db.close().expect("a clean close");
+    [took, got, begin.elapsed().as_secs_f64(), checkpoint, hints, data]
 }
 
 fn copy(from: &Path, to: &Path, endings: &[&str]) {
@@ -74,8 +79,12 @@ fn copy(from: &Path, to: &Path, endings: &[&str]) {
 
 fn report(what: &str, round: impl Fn() -> Round) {
     let rounds: Vec<Round> = (0..ROUNDS).map(|_| round()).collect();
-    let [took, hints, data] = [0, 1, 2].map(|at| median(rounds.iter().map(|round| round[at]).collect()));
-    println!("open {what:<40} {took:>6.3} s  plain read of hints {hints:>6.3} s, of segments {data:>6.3} s");
+    let [took, got, closed, checkpoint, hints, data] =
+        [0, 1, 2, 3, 4, 5].map(|at| median(rounds.iter().map(|round| round[at]).collect()));
+    println!(
+        "open {what:<40} {took:>7.4} s, with a first get {got:>7.4} s  plain read of checkpoint {checkpoint:>6.3} s, \
+         of hints {hints:>6.3} s, of segments {data:>6.3} s; close {closed:>6.3} s"
+    );
 }
 
 fn main() {
@@ -95,11 +104,18 @@ fn main() {
     let all: &[_] = &["data", "hint", "json"];
     report("after a kill", || {
         copy(&live, &copied, all);
-        timed_open(&copied, keys, |_| ())
+        timed_open(&copied, keys, &name, |_| ())
     });
+    let begin = Instant::now();
     db.close().expect("a clean close");
-    report("after a clean close", || timed_open(&live, keys, |_| ()));
-    report("after a clean close, from the device", || timed_open(&live, keys, forget));
+    println!("close, with a checkpoint {:>6.3} s", begin.elapsed().as_secs_f64());
+    report("after a clean close", || timed_open(&live, keys, &name, |_| ()));
+    sync_all(&live);
+    report("after a clean close, from the device", || timed_open(&live, keys, &name, forget));
+    report("after a clean close, without checkpoint", || {
+        copy(&live, &copied, all);
+        timed_open(&copied, keys, &name, |_| ())
+    });
     let without_hints: &[_] = &["data", "json"];
     for (what, ready) in
         [("without hints", (|_| ()) as fn(&Path)), ("without hints, from the device", forget)]
@@ -107,7 +123,7 @@ fn main() {
         report(what, || {
             copy(&live, &copied, without_hints);
             sync_all(&copied);
-            timed_open(&copied, keys, ready)
+            timed_open(&copied, keys, &name, ready)
         });
     }
 }

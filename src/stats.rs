@@ -45,6 +45,8 @@ pub struct Stats {
     pub recovered_bytes_discarded: u64,
     /// Records that the last open copied out of an unproven tail.
     pub recovered_records: u64,
+    /// 1 when the open took the index from a checkpoint, 0 when it read the log.
+    pub opened_from_checkpoint: u64,
     /// The version of the newest record.
     pub last_version: u64,
     /// How many times the store was opened for writing.
@@ -97,7 +99,7 @@ impl Stats {
         }
     }
 
-    fn fields(&self) -> [(&'static str, Field<'_>); 26] {
+    fn fields(&self) -> [(&'static str, Field<'_>); 27] {
         use Field::{Condition, Number, Text, Version};
         // No `..`: a new field stops the build here.
         let Stats {
@@ -120,6 +122,7 @@ impl Stats {
             background_errors,
             recovered_bytes_discarded,
             recovered_records,
+            opened_from_checkpoint,
             last_version,
             generation,
             database_id,
@@ -148,6 +151,7 @@ impl Stats {
             ("background_errors", Number(*background_errors)),
             ("recovered_bytes_discarded", Number(*recovered_bytes_discarded)),
             ("recovered_records", Number(*recovered_records)),
+            ("opened_from_checkpoint", Number(*opened_from_checkpoint)),
             ("last_version", Version(*last_version)),
             ("generation", Number(*generation)),
             ("database_id", Text(Some(database_id))),
@@ -184,7 +188,7 @@ mod tests {
              \"bytes_written\":0,\"records_written\":0,\"unsynced_bytes\":0,\"syncs\":7,\"rotations\":0,\
              \"merges\":0,\"merge_written_bytes\":0,\"merge_input_bytes\":0,\"merge_done_bytes\":0,\
              \"corrupt_records\":0,\"background_errors\":0,\"recovered_bytes_discarded\":0,\"recovered_records\":0,\
-             \"last_version\":\"18446744073709551615\",\"generation\":2,\
+             \"opened_from_checkpoint\":0,\"last_version\":\"18446744073709551615\",\"generation\":2,\
              \"database_id\":\"0123456789abcdef0123456789abcdef\",\"history_id\":\"\",\
              \"degraded\":\"segment \\\"7\\\"\\nis damaged\",\"poisoned\":null,\"last_background_error\":null}"
         );

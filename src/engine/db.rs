@@ -167,13 +167,16 @@ impl<E: Env> Inner<E> {
         let mut last = self.manifest.lock().clone();
         let writer = self.writer()?.lock();
         last.last_version = writer.last_version();
-        last.clean_close = Some(CleanClose {
+        let close = CleanClose {
             active: writer.active().number,
             len: writer.active_len(),
             last_version: writer.last_version(),
-        });
+        };
+        let active = writer.tally();
         drop(writer);
+        last.clean_close = Some(close);
         last.keys = self.keydir.len();
+        self.write_checkpoint(&last, close, active);
         manifest_file::replace(&self.dir, &last).map_err(|failed| failed.into_error())
     }
 
@@ -193,6 +196,7 @@ impl<E: Env> Inner<E> {
             recovered_bytes_discarded: self.counters.recovered_bytes_discarded.load(Ordering::Relaxed),
             recovered_records: self.counters.recovered_records.load(Ordering::Relaxed),
             degraded: self.degraded.get().map(|degraded| degraded.reason.clone()),
+            opened_from_checkpoint: u64::from(self.origin.get().is_some()),
             poisoned: self.health.poison_reason(),
             last_background_error: self.health.last_background_error(),
             ..Stats::default()

@@ -28,6 +28,7 @@ impl<E: Env> Inner<E> {
         if self.health.is_poisoned() {
             return Ok(());
         }
+        self.bring_in_index().inspect_err(|err| self.health.note_background_error(err))?;
         // A segment that no hint can be made of must not keep the others from giving back their space.
         let hints = self.write_hints().inspect_err(|err| self.health.note_background_error(err));
         let policy = &self.options.merge_policy;
@@ -38,6 +39,13 @@ impl<E: Env> Inner<E> {
             log::warn(format_args!("{}: a merge failed and left everything as it was: {err}", self.path));
         }
         hints
+    }
+
+    /// Brings in what a checkpoint holds of the index, until the store is closing.
+    fn bring_in_index(&self) -> Result<()> {
+        while self.keydir.is_partial() && self.keydir.prepare() && !self.merge_bell.is_stopping() {}
+        while !self.merge_bell.is_stopping() && self.keydir.bring_in_next()? {}
+        Ok(())
     }
 
     /// Makes the hints that are missing, until the store is closing.

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::format::manifest::{Sealed, SegmentState};
 use crate::format::names;
 use crate::io::env::{Dir, Env, File};
+use crate::keydir::Keydir;
 use crate::segment::hint_reader::Hint;
 use crate::segment::hint_writer::HintId;
 use crate::segment::view::{HintState, Position, Segment};
@@ -40,20 +41,17 @@ struct Loaded {
 pub(super) fn load<E: Env>(store: &Arc<Inner<E>>, segments: &[Stated<E>]) -> Result<Seen> {
     // Memory that is ready as a whole comes in huge pages, which loading feels more than anything else.
     while store.keydir.prepare() {}
-    let loaded = load_parts(store, segments)?;
+    let loaded = load_parts(store, segments, None)?;
+    let damage = Damage::of(segments, &loaded);
     let active = store.writer().ok().map(|writer| writer.lock().active().uid);
-    let (mut seen, mut damage) = (Seen::default(), Damage::default());
+    let mut seen = Seen::default();
     let merged: HashSet<_> = {
         let manifest = store.manifest.lock();
         manifest.segments.iter().filter(|entry| entry.run.is_some()).map(|entry| entry.uid).collect()
     };
-    for ((segment, stated), Loaded { from_hint, passes }) in segments.iter().zip(loaded) {
+    for ((segment, _), Loaded { from_hint, passes }) in segments.iter().zip(loaded) {
         if from_hint {
             segment.set_hint_state(HintState::Whole);
-            // What is cut off is told by its keys, which are known.
-            damage.records += u64::from(segment.readable_len() < *stated);
-        } else {
-            damage.check(segment, *stated, &passes);
         }
         let mut held = Sealed { len: segment.readable_len(), ..Sealed::default() };
         for pass in &passes {
@@ -71,32 +69,40 @@ pub(super) fn load<E: Env>(store: &Arc<Inner<E>>, segments: &[Stated<E>]) -> Res
             seen.youngest = held;
         }
     }
-    store.counters.corrupt_records.fetch_add(damage.records, Ordering::Relaxed);
-    match damage.newest {
-        Some((at, reason)) => {
-            let _ = store.degraded.set(Degraded { at, reason });
-        }
-        None => store.keydir.sweep_tombstones(),
-    }
+    damage.settle(store, &store.keydir);
     Ok(seen)
 }
 
+/// Loads all segments as they were when the store was opened, into an index apart from the store's.
+pub(super) fn load_apart<E: Env>(store: &Arc<Inner<E>>, segments: &[Stated<E>]) -> Result<Arc<Keydir>> {
+    let index = Arc::new(Keydir::new(store.keydir.len())?);
+    while index.prepare() {}
+    let loaded = load_parts(store, segments, Some(&index))?;
+    Damage::of(segments, &loaded).settle(store, &index);
+    Ok(index)
+}
+
 /// Loads each segment from its hint if that turns out to be whole, else from its data.
-fn load_parts<E: Env>(store: &Arc<Inner<E>>, segments: &[Stated<E>]) -> Result<Vec<Loaded>> {
+fn load_parts<E: Env>(
+    store: &Arc<Inner<E>>,
+    segments: &[Stated<E>],
+    apart: Option<&Arc<Keydir>>,
+) -> Result<Vec<Loaded>> {
     let hints = hints(store, segments);
-    let tasks = segments.iter().zip(&hints).map(|((segment, _), hint)| match hint {
-        Some(hint) => Task::of_hint(segment, hint.clone()).collect(),
-        None => Task::of_data(segment).collect(),
+    let data = |(segment, stated): &Stated<E>| Task::of_data(segment, end_of(segment, *stated)).collect();
+    let tasks = segments.iter().zip(&hints).map(|(segment, hint)| match hint {
+        Some(hint) => Task::of_hint(&segment.0, hint.clone()).collect(),
+        None => data(segment),
     });
-    let mut loaded = run_for_each(store, segments, tasks.collect())?;
+    let mut loaded = run_for_each(store, segments, tasks.collect(), apart)?;
     for (loaded, hint) in loaded.iter_mut().zip(&hints) {
         loaded.from_hint = hint.is_some() && loaded.passes.iter().all(|pass| !pass.bad_hint);
     }
     let failed = |(at, loaded): (usize, &Loaded)| (hints[at].is_some() && !loaded.from_hint).then_some(at);
     let again: Vec<_> = loaded.iter().enumerate().filter_map(failed).collect();
     let segments: Vec<_> = again.iter().map(|&at| segments[at].clone()).collect();
-    let tasks = segments.iter().map(|(segment, _)| Task::of_data(segment).collect());
-    for (at, from_data) in again.into_iter().zip(run_for_each(store, &segments, tasks.collect())?) {
+    let tasks = segments.iter().map(data).collect();
+    for (at, from_data) in again.into_iter().zip(run_for_each(store, &segments, tasks, apart)?) {
         loaded[at] = from_data;
     }
     Ok(loaded)
@@ -107,9 +113,10 @@ fn run_for_each<E: Env>(
     store: &Arc<Inner<E>>,
     segments: &[Stated<E>],
     tasks: Vec<Vec<Task<E>>>,
+    apart: Option<&Arc<Keydir>>,
 ) -> Result<Vec<Loaded>> {
     let counts: Vec<_> = tasks.iter().map(Vec::len).collect();
-    let mut passes = run(store, tasks.into_iter().flatten().collect()).into_iter();
+    let mut passes = run(store, tasks.into_iter().flatten().collect(), apart).into_iter();
     let mut of_segment = |(count, (segment, _)): (usize, &Stated<E>)| {
         let died = || Err(Error::io("load", &segment.name, std::io::Error::other("a loading thread died")));
         let passes = passes.by_ref().take(count).map(|pass| pass.unwrap_or_else(died));
@@ -141,6 +148,11 @@ fn hints<E: Env>(store: &Inner<E>, segments: &[Stated<E>]) -> Vec<Option<Arc<Hin
     segments.iter().map(hint_of).collect()
 }
 
+/// Where a segment ends, as far as loading goes: it may grow meanwhile.
+fn end_of<F: File>(segment: &Segment<F>, stated: u64) -> u64 {
+    stated.min(segment.readable_len())
+}
+
 /// What is damaged in all segments.
 #[derive(Default)]
 struct Damage {
@@ -150,9 +162,35 @@ struct Damage {
 }
 
 impl Damage {
+    /// What the loading of all segments met.
+    fn of<F: File>(segments: &[(Arc<Segment<F>>, u64)], loaded: &[Loaded]) -> Self {
+        let mut damage = Damage::default();
+        for ((segment, stated), Loaded { from_hint, passes }) in segments.iter().zip(loaded) {
+            if *from_hint {
+                // What is cut off is told by its keys, which are known.
+                damage.records += u64::from(end_of(segment, *stated) < *stated);
+            } else {
+                damage.check(segment, *stated, passes);
+            }
+        }
+        damage
+    }
+
+    /// Degrades the store for what no one can name; where there is nothing of the kind, the tombstones in `index` have
+    /// done their work.
+    fn settle<E: Env>(self, store: &Inner<E>, index: &Keydir) {
+        store.counters.corrupt_records.fetch_add(self.records, Ordering::Relaxed);
+        match self.newest {
+            Some((at, reason)) => {
+                let _ = store.degraded.set(Degraded { at, reason });
+            }
+            None => index.sweep_tombstones(),
+        }
+    }
+
     /// Puts the ranges of one segment together.
     fn check<F: File>(&mut self, segment: &Segment<F>, stated: u64, passes: &[Pass]) {
-        let end = segment.readable_len();
+        let end = end_of(segment, stated);
         if end < stated {
             self.add(segment, end, &format!("it ends there, not at byte {stated}"));
         }

@@ -8,8 +8,8 @@ use super::shared::{FileOf, Inner};
 use crate::error::{Error, Result};
 use crate::format::record::Flags;
 use crate::io::env::{Env, File};
-use crate::keydir::Digest;
 use crate::keydir::location::{Location, MAX_RECORD_OFFSET};
+use crate::keydir::{Digest, Keydir};
 use crate::segment::hint_reader::Hint;
 use crate::segment::scanner::{Scanned, Scanner, Step};
 use crate::segment::view::Segment;
@@ -35,10 +35,10 @@ enum Part<F: File> {
 }
 
 impl<E: Env> Task<E> {
-    /// The parts of a segment.
-    pub(super) fn of_data(segment: &Arc<Segment<FileOf<E>>>) -> impl Iterator<Item = Self> {
+    /// The parts of a segment that ends at `end`.
+    pub(super) fn of_data(segment: &Arc<Segment<FileOf<E>>>, end: u64) -> impl Iterator<Item = Self> {
         // No location can name a record that begins further on, so there is none.
-        let end = segment.readable_len().min(MAX_RECORD_OFFSET);
+        let end = end.min(MAX_RECORD_OFFSET);
         let step = usize::try_from(RANGE_BYTES).unwrap_or(usize::MAX);
         (RECORDS_AT..end).step_by(step).map(move |from| Task {
             segment: segment.clone(),
@@ -86,17 +86,23 @@ impl Pass {
     }
 }
 
-/// Does `tasks` on all cores; each has its outcome, or `None` when the thread that took it died.
-pub(super) fn run<E: Env>(store: &Arc<Inner<E>>, tasks: Vec<Task<E>>) -> Vec<Option<Result<Pass>>> {
+/// Does `tasks` on all cores, for the store's keydir or one apart from it; each has its outcome, or `None` when the
+/// thread that took it died.
+pub(super) fn run<E: Env>(
+    store: &Arc<Inner<E>>,
+    tasks: Vec<Task<E>>,
+    apart: Option<&Arc<Keydir>>,
+) -> Vec<Option<Result<Pass>>> {
     // Twice as many threads as can run: while some wait for the device, the others compute.
     let threads = (2 * store.env.parallelism()).min(tasks.len()).max(1);
     let passes = tasks.iter().map(|_| None).collect();
     let next = AtomicUsize::new(0);
-    let work = Arc::new(Work { store: store.clone(), tasks, next, passes: Mutex::new(passes) });
+    let (store, apart) = (store.clone(), apart.cloned());
+    let work = Arc::new(Work { store, apart, tasks, next, passes: Mutex::new(passes) });
     let mut helpers = Vec::new();
     for _ in 1..threads {
-        let work = work.clone();
-        match store.env.spawn("bitcask-load", Box::new(move || work.run())) {
+        let its_work = work.clone();
+        match work.store.env.spawn("bitcask-load", Box::new(move || its_work.run())) {
             Ok(Some(thread)) => helpers.push(thread),
             Ok(None) | Err(_) => break,
         }
@@ -110,6 +116,7 @@ pub(super) fn run<E: Env>(store: &Arc<Inner<E>>, tasks: Vec<Task<E>>) -> Vec<Opt
 
 struct Work<E: Env> {
     store: Arc<Inner<E>>,
+    apart: Option<Arc<Keydir>>,
     tasks: Vec<Task<E>>,
     next: AtomicUsize,
     passes: Mutex<Vec<Option<Result<Pass>>>>,
@@ -134,7 +141,7 @@ impl<E: Env> Work<E> {
         let mut scanner =
             Scanner::new(&segment.file, &segment.name, segment.uid, from, segment.readable_len());
         let mut pass = Pass::default();
-        let mut group = Group::new(&self.store, segment);
+        let mut group = Group::new(&self.store, self.apart.as_deref(), segment);
         pass.first = scanner.seek(from, to)?;
         if pass.first.is_none() {
             return Ok(pass);
@@ -172,7 +179,7 @@ impl<E: Env> Work<E> {
         blocks: Range<usize>,
     ) -> Result<Pass> {
         let mut pass = Pass::default();
-        let mut group = Group::new(&self.store, segment);
+        let mut group = Group::new(&self.store, self.apart.as_deref(), segment);
         let end = hint.header().segment_len;
         let whole = hint.read(blocks, |entry| {
             pass.count(entry.flags, entry.version);
@@ -201,14 +208,15 @@ impl<E: Env> Work<E> {
 /// Records on their way into the keydir.
 struct Group<'a, E: Env> {
     store: &'a Inner<E>,
+    apart: Option<&'a Keydir>,
     segment: &'a Segment<FileOf<E>>,
     pairs: Vec<(Digest, Location)>,
     value_bytes: u64,
 }
 
 impl<'a, E: Env> Group<'a, E> {
-    fn new(store: &'a Inner<E>, segment: &'a Segment<FileOf<E>>) -> Self {
-        Group { store, segment, pairs: Vec::with_capacity(GROUP), value_bytes: 0 }
+    fn new(store: &'a Inner<E>, apart: Option<&'a Keydir>, segment: &'a Segment<FileOf<E>>) -> Self {
+        Group { store, apart, segment, pairs: Vec::with_capacity(GROUP), value_bytes: 0 }
     }
 
     fn add_record(&mut self, record: &Scanned<'_>) -> Result<()> {
@@ -229,6 +237,12 @@ impl<'a, E: Env> Group<'a, E> {
     }
 
     fn flush(&mut self) -> Result<()> {
+        if let Some(index) = self.apart {
+            // The segments' counts are those of the store's own.
+            index.load_batch(&self.pairs, |_| ())?;
+            self.pairs.clear();
+            return Ok(());
+        }
         let live: u64 =
             self.pairs.iter().filter(|(_, at)| !at.is_tombstone()).map(|(_, at)| at.typical_len()).sum();
         self.value_bytes += live;

@@ -98,6 +98,8 @@ impl<E: Env> Inner<E> {
         if self.degraded.get().is_some() {
             return Ok(Merged::Nothing);
         }
+        // Keys that are not in the index yet would look dead, or be left with the inputs.
+        while self.keydir.bring_in_next()? {}
         let Some((inputs, older)) = self.choose(policy)? else {
             return Ok(Merged::Nothing);
         };
@@ -204,6 +206,7 @@ impl<E: Env> Inner<E> {
         self.counters.merges.fetch_add(1, Ordering::Relaxed);
         let unfinished = Unfinished(&self.health);
         if !self.relocate(inputs, &outputs, &expired)? {
+            self.index_is_behind.store(true, Ordering::Relaxed);
             std::mem::forget(unfinished);
             return Ok(Merged::Stopped);
         }

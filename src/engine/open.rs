@@ -3,6 +3,7 @@
 //! Nothing in the directory is changed before a valid manifest was read and understood (rule M2).
 
 use super::assembly::{Assembly, read_only};
+use super::checkpoint::Checkpoint;
 use super::db::Db;
 use super::health::Health;
 use super::listed::{Listed, open_listed};
@@ -51,8 +52,17 @@ impl<E: Env> Db<E> {
                 return Err(err);
             }
         };
-        let Prepared { manifest, segments, writer, keydir, mapped, discarded, copied, bad_headers } =
-            prepared;
+        let Prepared {
+            manifest,
+            segments,
+            writer,
+            keydir,
+            checkpoint,
+            mapped,
+            discarded,
+            copied,
+            bad_headers,
+        } = prepared;
         let inner = Arc::new(Inner {
             database: manifest.database,
             secret: Secret::new(&manifest.hash_secret),
@@ -73,12 +83,18 @@ impl<E: Env> Db<E> {
             bell: Default::default(),
             merge_bell: Default::default(),
             degraded: Default::default(),
+            origin: Default::default(),
+            index_is_behind: Default::default(),
             counters: Default::default(),
         });
         inner.counters.recovered_bytes_discarded.store(discarded, Ordering::Relaxed);
         inner.counters.recovered_records.store(copied, Ordering::Relaxed);
         inner.counters.corrupt_records.store(bad_headers, Ordering::Relaxed);
-        match load::load(&inner, &segments) {
+        let seen = match checkpoint {
+            Some(checkpoint) => Ok(checkpoint.resume(&inner, &segments)),
+            None => load::load(&inner, &segments),
+        };
+        match seen {
             Ok(seen) => inner.go_on_from(seen),
             Err(err) => {
                 let _ = inner.dir.unlock();
@@ -113,9 +129,10 @@ impl<E: Env> Inner<E> {
         }
         let (keys, segments) = (self.keydir.len(), self.view.load().segments().count());
         let ms = began.elapsed().as_millis();
+        let source = if self.origin.get().is_some() { "a checkpoint" } else { "the log" };
         log::info(format_args!(
-            "{path}: opened in {ms} ms: {keys} keys, {segments} segments, {recovered} records recovered, \
-             {discarded} bytes discarded"
+            "{path}: opened in {ms} ms from {source}: {keys} keys, {segments} segments, {recovered} records \
+             recovered, {discarded} bytes discarded"
         ));
     }
 
@@ -137,6 +154,8 @@ struct Prepared<F: File> {
     segments: Vec<(Arc<Segment<F>>, u64)>,
     writer: Option<WriterStart<F>>,
     keydir: Keydir,
+    /// What the keydir is to be filled from.
+    checkpoint: Option<Checkpoint<F>>,
     mapped: bool,
     discarded: u64,
     copied: u64,
@@ -154,6 +173,14 @@ fn prepare<E: Env>(env: &E, dir: &E::Dir, path: &str, options: &Options) -> Resu
     let unsealed = sealed.split_off(sealed.iter().take_while(|listed| is_sealed(listed)).count());
     let expected_keys = manifest.keys.min(most_keys(&sealed, &unsealed));
     let judgement = recover::judge(&unsealed, manifest.clean_close)?;
+    let found = || Checkpoint::find(dir, &manifest, &sealed, &unsealed, &judgement);
+    let checkpoint = options.checkpoint.then(found).flatten();
+    let of_checkpoint = checkpoint.as_ref().map_or(Ok(None), Checkpoint::keydir)?;
+    let checkpoint = checkpoint.filter(|_| of_checkpoint.is_some());
+    let keydir = match of_checkpoint {
+        Some(keydir) => keydir,
+        None => Keydir::new(options.expected_keys.max(expected_keys))?,
+    };
     let proven = unsealed.iter().zip(&judgement.verdicts).filter(|(_, verdict)| verdict.durable > 0);
     let bad_headers =
         sealed.iter().chain(proven.map(|(listed, _)| listed)).filter(|listed| !listed.has_header());
@@ -167,11 +194,14 @@ fn prepare<E: Env>(env: &E, dir: &E::Dir, path: &str, options: &Options) -> Resu
     let (manifest, assembly, writer, copied) = if options.read_only {
         (manifest, read_only(assembly, sealed, unsealed, &judgement)?, None, 0)
     } else {
-        let recovery = Recovery { env, dir, path, next: manifest, judgement, created: Vec::new() };
+        let stale_checkpoint = checkpoint.is_none();
+        let recovery =
+            Recovery { env, dir, path, next: manifest, judgement, stale_checkpoint, created: Vec::new() };
         recovery.settle(assembly, sealed, unsealed, &names)?
     };
     Ok(Prepared {
-        keydir: Keydir::new(options.expected_keys.max(expected_keys))?,
+        keydir,
+        checkpoint,
         mapped: assembly.mapped,
         segments: assembly.segments,
         manifest,

@@ -93,7 +93,8 @@ impl<E: Env> Db<E> {
             digests.iter().for_each(|digest| inner.keydir.prefetch(*digest));
             let view = inner.view.load();
             for (found, digest) in found.iter_mut().zip(digests) {
-                *found = inner.keydir.get(*digest);
+                // What cannot be looked up is tried again by itself, and tells why.
+                *found = inner.keydir.touch(*digest).ok().and_then(|()| inner.keydir.get(*digest));
                 if let Some((at, segment)) = found.and_then(|at| Some((at, view.segment(at.slot())?))) {
                     segment.prefetch(at.offset(), at.max_len());
                 }
@@ -124,6 +125,7 @@ impl<E: Env> Db<E> {
         let inner = self.inner();
         inner.check_readable(key)?;
         let digest = inner.secret.digest(key);
+        inner.keydir.touch(digest)?;
         match inner.keydir.get(digest) {
             Some(at) if !at.may_expire() && inner.degraded.get().is_none() => Ok(!at.is_tombstone()),
             None if inner.degraded.get().is_none() => Ok(false),
@@ -194,6 +196,7 @@ impl<E: Env> Inner<E> {
         buf: &mut Vec<u8>,
         read: impl FnOnce(&Arc<Segment<FileOf<E>>>, Location, &Record<'_>) -> R,
     ) -> Result<Option<(Location, R)>> {
+        self.keydir.touch(digest)?;
         let mut unknown = None;
         loop {
             let view = self.view.load();

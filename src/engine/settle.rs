@@ -12,6 +12,7 @@ use super::segment_files::{create_segment, fresh_uid, random_id, take_number};
 use super::shared::FileOf;
 use super::writer::WriterStart;
 use crate::error::{Error, Result};
+use crate::format::checkpoint::{CHECKPOINT_HEADER_LEN, CheckpointHeader};
 use crate::format::hint::{HINT_HEADER_LEN, HintHeader};
 use crate::format::manifest::{Manifest, Sealed, SegmentEntry, SegmentState};
 use crate::format::marker::Watermark;
@@ -30,6 +31,8 @@ pub(super) struct Recovery<'a, E: Env> {
     /// The manifest that will be written.
     pub(super) next: Manifest,
     pub(super) judgement: Judgement,
+    /// Whether the checkpoint, if there is one, is of the past.
+    pub(super) stale_checkpoint: bool,
     /// Files that no manifest on the disk lists yet.
     pub(super) created: Vec<String>,
 }
@@ -217,7 +220,7 @@ impl<E: Env> Recovery<'_, E> {
                 (_, Some(number)) => {
                     !matches!(listed.get(&number), Some(SegmentState::Sealed(_))) && self.is_our_hint(&name)
                 }
-                _ => false,
+                _ => name == names::CHECKPOINT && self.stale_checkpoint && self.is_our_checkpoint(&name),
             };
             if ours {
                 let _ = self.dir.remove(&name);
@@ -240,6 +243,13 @@ impl<E: Env> Recovery<'_, E> {
         self.head::<HINT_HEADER_LEN>(name).is_some_and(|(head, _)| {
             // A hint's header is written last.
             head.iter().all(|&byte| byte == 0) || HintHeader::may_be_of(&head, self.next.database)
+        })
+    }
+
+    fn is_our_checkpoint(&self, name: &str) -> bool {
+        self.head::<CHECKPOINT_HEADER_LEN>(name).is_some_and(|(head, _)| {
+            // A checkpoint's header, too.
+            head.iter().all(|&byte| byte == 0) || CheckpointHeader::may_be_of(&head, self.next.database)
         })
     }
 

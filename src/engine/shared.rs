@@ -3,6 +3,7 @@
 use super::bell::Bell;
 use super::commits::Commits;
 use super::health::Health;
+use super::origin::Origin;
 use super::views::Views;
 use super::writer::Writer;
 use crate::error::{Error, Result};
@@ -13,7 +14,7 @@ use crate::keydir::location::SegmentSlot;
 use crate::keydir::{Keydir, Secret};
 use crate::options::{IoMode, Options};
 use crate::segment::view::Position;
-use crate::sync::{Arc, AtomicU64, Mutex};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex};
 use once_cell::sync::OnceCell;
 
 /// Segments past this count are read with `pread`: a process may hold about 65,000 mappings.
@@ -51,6 +52,10 @@ pub(crate) struct Inner<E: Env> {
     pub(crate) manifest: Mutex<Manifest>,
     pub(crate) health: Health,
     pub(crate) degraded: OnceCell<Degraded>,
+    /// The checkpoint that the keydir comes from, if it does.
+    pub(crate) origin: OnceCell<Arc<Origin>>,
+    /// Whether a merge could not send the whole keydir to its outputs any more, since the store was closing.
+    pub(crate) index_is_behind: AtomicBool,
     pub(crate) counters: Counters,
 }
 

@@ -54,6 +54,7 @@ impl<E: Env> Db<E> {
         inner.check_writable()?;
         check_sizes(key, value)?;
         let digest = inner.secret.digest(key);
+        inner.keydir.touch(digest)?;
         inner.keydir.prefetch(digest);
         let draft = Draft::new(key, value, flags, None);
         let writer = inner.lock_writer()?;
@@ -70,6 +71,7 @@ impl<E: Env> Db<E> {
         inner.check_writable()?;
         check_sizes(key, &[])?;
         let digest = inner.secret.digest(key);
+        inner.keydir.touch(digest)?;
         inner.keydir.prefetch(digest);
         let draft = Draft::new(key, &[], Flags::TOMBSTONE, None);
         let writer = inner.lock_writer()?;
@@ -126,7 +128,9 @@ impl<E: Env> Db<E> {
             let draft = Draft::new(entry.key, entry.value, entry.flags, None);
             let draft = if at + 1 < entries.len() { draft.continued() } else { draft };
             total += draft.record_len();
-            drafts.push((inner.secret.digest(entry.key), draft));
+            let digest = inner.secret.digest(entry.key);
+            inner.keydir.touch(digest)?;
+            drafts.push((digest, draft));
         }
         if total > MAX_BATCH_LEN {
             return Err(Error::TooLarge { what: "batch", size: total, limit: MAX_BATCH_LEN });

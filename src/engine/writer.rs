@@ -112,6 +112,11 @@ impl<F: File> Writer<F> {
         self.records
     }
 
+    /// What the active segment would be sealed with.
+    pub(crate) fn tally(&self) -> Sealed {
+        self.tally
+    }
+
     pub(crate) fn last_version(&self) -> u64 {
         self.last_version
     }

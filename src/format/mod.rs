@@ -1,5 +1,6 @@
 //! Every on-disk byte, as pure functions over buffers; `docs/FORMAT.md` is the same in prose.
 
+pub mod checkpoint;
 pub mod coding;
 pub mod filter;
 pub mod hint;

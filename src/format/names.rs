@@ -4,6 +4,8 @@
 pub const MANIFEST: &str = "manifest.json";
 /// The manifest while it is being written.
 pub const MANIFEST_NEW: &str = "manifest.json.new";
+/// The keydir as of a clean close.
+pub const CHECKPOINT: &str = "keydir.checkpoint";
 
 const DIGITS: usize = 12;
 

@@ -49,8 +49,9 @@ struct Growth {
 }
 
 impl Directory {
-    /// A directory without groups; the caller then fills level `depth`.
-    pub(super) fn new(depth: u32) -> Result<Self> {
+    /// A directory that has room for `groups` groups and none yet; the caller then publishes one for every digest, none
+    /// deeper than `depth`.
+    pub(super) fn new(depth: u32, groups: usize) -> Result<Self> {
         let directory = Directory {
             depth: AtomicU32::new(depth),
             levels: [const { AtomicPtr::new(std::ptr::null_mut()) }; MAX_DEPTH as usize + 1],
@@ -63,7 +64,7 @@ impl Directory {
                 capacity: 0,
             }),
         };
-        directory.ensure(1 << depth)?;
+        directory.ensure(groups)?;
         directory.ensure_level(depth)?;
         Ok(directory)
     }
@@ -201,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_search_finds_the_deepest_group_published() {
-        let directory = Directory::new(0).unwrap();
+        let directory = Directory::new(0, 1).unwrap();
         let root = directory.create().unwrap();
         directory.publish(Cover { depth: 0, prefix: 0 }, root);
         assert!(std::ptr::eq(directory.find(u64::MAX), root));
@@ -215,7 +216,7 @@ mod tests {
 
     #[test]
     fn groups_ensured_are_available() {
-        let directory = Directory::new(0).unwrap();
+        let directory = Directory::new(0, 1).unwrap();
         directory.ensure(3 * GROUPS_PER_SLAB).unwrap();
         assert!(directory.available() >= 3 * GROUPS_PER_SLAB);
     }

@@ -25,6 +25,9 @@
 //! while a reader of this one is still in them. Taking them synchronised with this group's change of `seq`, and
 //! [`Fill::new`] has a release fence after the taking: a reader that saw anything of the new contents sees, past its
 //! own acquire fence, that `seq` moved.
+//!
+//! **A group may be pending**: its digests are known to a checkpoint only. It looks as if a writer were in for good,
+//! with the number of its part in `seq`, until [`Group::end_wait`] lets everyone in.
 
 use super::arena::{Arena, Page, PageId, SLOTS_PER_PAGE, SLOTS_PER_PAGE_SHIFT, Slot, prefetch};
 use super::digest::Digest;
@@ -46,10 +49,13 @@ const PAGES_SHIFT: u32 = 1;
 const PAGES_MASK: u32 = 15;
 const COUNT_SHIFT: u32 = 5;
 
+/// Marks a `seq` that holds, one bit up, the number of the part that is to be brought in.
+const PENDING: u64 = 1 << 63;
+
 /// A group's header. All zero is a group that nobody can reach yet.
 #[repr(C, align(64))]
 pub(super) struct Group {
-    /// Odd while a change is under way.
+    /// Odd while a change is under way or the group is pending.
     seq: AtomicU64,
     /// Bit 0: a writer is in. Then 4 bits: pages. The rest: slots in use.
     state: AtomicU32,
@@ -68,6 +74,9 @@ pub(super) struct Cover {
 }
 
 impl Cover {
+    /// Of a group that holds every digest.
+    pub(super) const ALL: Cover = Cover { depth: 0, prefix: 0 };
+
     #[inline(always)]
     fn from_word(word: u32) -> Self {
         let depth = 31 - (word | 1).leading_zeros();
@@ -304,31 +313,63 @@ impl Group {
         }
     }
 
-    /// Waits for other writers and keeps them out.
+    /// Keeps other writers out, unless one is in.
     #[inline]
-    pub(super) fn lock<'a>(&'a self, arena: &'a Arena) -> Writer<'a> {
-        let mut backoff = Backoff::default();
-        loop {
-            let state = self.state.load(Ordering::Relaxed);
-            if state & LOCKED == 0
-                && self
-                    .state
-                    .compare_exchange_weak(state, state | LOCKED, Ordering::Acquire, Ordering::Relaxed)
-                    .is_ok()
-            {
-                return Writer { table: self.table(arena, state), count: (state >> COUNT_SHIFT) as usize };
-            }
-            backoff.pause();
-        }
+    pub(super) fn try_lock<'a>(&'a self, arena: &'a Arena) -> Option<Writer<'a>> {
+        let state = self.state.load(Ordering::Relaxed);
+        let is_free = state & LOCKED == 0;
+        let locked = is_free
+            && self
+                .state
+                .compare_exchange_weak(state, state | LOCKED, Ordering::Acquire, Ordering::Relaxed)
+                .is_ok();
+        locked.then(|| Writer { table: self.table(arena, state), count: (state >> COUNT_SHIFT) as usize })
     }
 
     /// Gives a group that nobody can reach its first pages, all slots free or filled by [`Fill`].
     pub(super) fn initialise(&self, cover: Cover, pages: &[PageId], count: usize) {
+        self.initialise_state(cover, pages, state_word(pages.len(), count));
+    }
+
+    /// Gives a group that nobody can reach its first pages, to be filled from part number `part` later.
+    pub(super) fn initialise_pending(&self, cover: Cover, pages: &[PageId], part: usize) {
+        self.seq.store(PENDING | (part as u64) << 1 | 1, Ordering::Relaxed);
+        self.initialise_state(cover, pages, state_word(pages.len(), 0) | LOCKED);
+    }
+
+    fn initialise_state(&self, cover: Cover, pages: &[PageId], state: u32) {
         for (entry, id) in self.pages.iter().zip(pages) {
             entry.store(id.0, Ordering::Relaxed);
         }
         self.cover.store(cover.to_word(), Ordering::Relaxed);
-        self.state.store(state_word(pages.len(), count), Ordering::Release);
+        self.state.store(state, Ordering::Release);
+    }
+
+    /// The number of the part that the group waits for, if it does.
+    #[inline]
+    pub(super) fn pending_part(&self) -> Option<usize> {
+        let seq = self.seq.load(Ordering::Acquire);
+        let part = (seq & PENDING != 0).then_some((seq ^ PENDING) >> 1)?;
+        Some(usize::try_from(part).expect("it was made of a usize"))
+    }
+
+    /// Copies the ids of the pages of a pending group to `ids`, and answers how many there are.
+    pub(super) fn copy_pages(&self, ids: &mut [PageId; MAX_PAGES_PER_GROUP]) -> usize {
+        *ids = std::array::from_fn(|index| PageId(self.pages[index].load(Ordering::Relaxed)));
+        (self.state.load(Ordering::Relaxed) >> PAGES_SHIFT & PAGES_MASK) as usize
+    }
+
+    /// Ends the wait of a pending group, which has these pages now, filled with `count` digests. The caller keeps others
+    /// from doing so.
+    pub(super) fn end_wait(&self, pages: &[PageId], count: usize) {
+        for (entry, id) in self.pages.iter().zip(pages) {
+            entry.store(id.0, Ordering::Relaxed);
+        }
+        let state = state_word(pages.len(), count);
+        self.state.store(state | LOCKED, Ordering::Relaxed);
+        self.seq.store(0, Ordering::Release);
+        // Writers last: they count up from an even `seq`.
+        self.state.store(state, Ordering::Release);
     }
 }
 

@@ -94,7 +94,7 @@ fn split(arena: &Arena, directory: &Directory, writer: &mut Writer<'_>) -> Resul
 }
 
 /// Lays digests out in pages that no reader searches yet.
-struct Fill<'a> {
+pub(super) struct Fill<'a> {
     arena: &'a Arena,
     pages: &'a [PageId],
     /// How many are still to come.
@@ -105,7 +105,7 @@ struct Fill<'a> {
 
 impl<'a> Fill<'a> {
     /// Begins to fill `pages`, just taken, with `count` digests.
-    fn new(arena: &'a Arena, pages: &'a [PageId], count: usize) -> Self {
+    pub(super) fn new(arena: &'a Arena, pages: &'a [PageId], count: usize) -> Self {
         debug_assert!(count <= pages.len() * SLOTS_PER_PAGE);
         // Orders all that is written from here on after the changes of `seq` of the groups that had these pages
         // before, for readers that are still in them; see the head of `group`.
@@ -115,7 +115,7 @@ impl<'a> Fill<'a> {
 
     /// Adds the next digest in order: at home or the first free slot after it, but never so far that those to come
     /// would not fit; then all slots to the end are full, and each home among them.
-    fn push(&mut self, digest: Digest, location: Location) {
+    pub(super) fn push(&mut self, digest: Digest, location: Location) {
         let capacity = self.pages.len() * SLOTS_PER_PAGE;
         let position = home(digest.hi, capacity).max(self.next).min(capacity - self.left);
         self.free_until(position);
@@ -127,7 +127,7 @@ impl<'a> Fill<'a> {
         self.left -= 1;
     }
 
-    fn finish(mut self) {
+    pub(super) fn finish(mut self) {
         debug_assert_eq!(self.left, 0);
         self.free_until(self.pages.len() * SLOTS_PER_PAGE);
     }

@@ -6,7 +6,7 @@
 //! [`Keydir::sweep_tombstones`] takes the tombstones out.
 
 use super::digest::Digest;
-use super::group::pages_for;
+use super::group::{Cover, pages_for};
 use super::grow::relayout;
 use super::location::Location;
 use super::table::{Change, Keydir, Tally};
@@ -93,7 +93,7 @@ impl Keydir {
             return;
         }
         let mut removed = 0;
-        self.for_each_group(|writer| {
+        self.for_each_group(Cover::ALL, |writer| {
             removed += writer.remove_all(Location::is_tombstone);
             if pages_for(writer.count()) < writer.pages() {
                 // Pages are for other groups to use; without memory to move to, the group stays as it is.

@@ -69,6 +69,11 @@ impl Location {
         self.0 & FLAG_MAY_EXPIRE != 0
     }
 
+    /// The same place in a segment that has slot `slot`.
+    pub fn in_slot(self, slot: SegmentSlot) -> Self {
+        Location(self.0 & ((1 << SLOT_SHIFT) - 1) | u64::from(slot.0) << SLOT_SHIFT)
+    }
+
     /// The segment's slot.
     pub fn slot(self) -> SegmentSlot {
         SegmentSlot((self.0 >> SLOT_SHIFT) as u32)

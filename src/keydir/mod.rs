@@ -2,9 +2,11 @@
 //!
 //! A key is known by its 128-bit digest (`digest`); a slot of 24 bytes holds digest and location ([`location`]).
 //! Slots live in pages (`arena`), pages in groups (`group`, which explains why readers need no lock), groups in a
-//! directory (`directory`). `table` puts them together; `load` has the rules for filling it in parallel.
+//! directory (`directory`). `table` puts them together; `load` has the rules for filling it in parallel, `checkpoint`
+//! and `parts` those for filling it when it is first asked.
 
 mod arena;
+mod checkpoint;
 mod digest;
 mod directory;
 mod group;
@@ -12,6 +14,7 @@ mod grow;
 mod load;
 pub mod location;
 mod overflow;
+mod parts;
 mod table;
 
 #[cfg(test)]
@@ -19,4 +22,5 @@ mod tests;
 
 pub use digest::{Digest, SECRET_LEN, Secret};
 pub use load::LoadOutcome;
+pub use parts::{Entry, Part, Source};
 pub use table::Keydir;

@@ -20,9 +20,13 @@ pub(super) struct Overflow {
 }
 
 impl Overflow {
+    pub(super) fn is_empty(&self) -> bool {
+        self.count.load(Ordering::Acquire) == 0
+    }
+
     #[inline]
     pub(super) fn get(&self, digest: Digest) -> Option<Location> {
-        if self.count.load(Ordering::Acquire) == 0 {
+        if self.is_empty() {
             return None;
         }
         self.entries.lock().get(&(digest.hi, digest.lo)).copied()

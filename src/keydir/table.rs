@@ -5,15 +5,17 @@
 //! later inserts, and goes back to the system with the index.
 //!
 //! Slots are found through [`directory`](super::directory), searched and changed in [`group`](super::group), grown in
-//! [`grow`](super::grow); loading has rules of its own in [`load`](super::load).
+//! [`grow`](super::grow); loading has rules of its own in [`load`](super::load), and an index may be there before its
+//! contents are: see [`pending`](super::pending).
 
 use super::arena::{Arena, MAX_PAGES, PAGE_BYTES, PageId};
 use super::digest::Digest;
 use super::directory::{Directory, MAX_DEPTH};
-use super::group::{Backoff, Cover, Lookup, MAX_PAGES_PER_GROUP, Place, Writer, comfortable};
+use super::group::{Backoff, Cover, Group, Lookup, MAX_PAGES_PER_GROUP, Place, Writer, comfortable};
 use super::grow::{Growth, MAX_PAGES_PER_GROWTH, grow};
 use super::location::Location;
 use super::overflow::Overflow;
+use super::parts::{BroughtIn, Pending};
 use crate::sync::{AtomicU64, Ordering};
 use crate::{Error, Result};
 
@@ -36,6 +38,7 @@ pub struct Keydir {
     directory: Directory,
     arena: Arena,
     overflow: Overflow,
+    pending: Pending,
     counts: Counts,
 }
 
@@ -82,7 +85,7 @@ impl Keydir {
         let (depth, pages) = Self::shape_for(expected_keys)?;
         let groups = 1usize << depth;
         let arena = Arena::new(groups * pages)?;
-        let directory = Directory::new(depth)?;
+        let directory = Directory::new(depth, groups)?;
         let mut ids = Vec::new();
         ids.try_reserve_exact(groups * pages).map_err(|_| Error::no_memory::<PageId>(groups * pages))?;
         arena.take_fresh(groups * pages, |id| ids.push(id))?;
@@ -92,7 +95,13 @@ impl Keydir {
             group.initialise(cover, ids, 0);
             directory.publish(cover, group);
         }
-        Ok(Keydir { directory, arena, overflow: Overflow::default(), counts: Counts::default() })
+        Ok(Keydir::assembled(directory, arena, Pending::default(), 0))
+    }
+
+    /// An index of parts that were made ready, in which `live` keys are.
+    pub(super) fn assembled(directory: Directory, arena: Arena, pending: Pending, live: u64) -> Self {
+        let counts = Counts { live: AtomicU64::new(live), ..Counts::default() };
+        Keydir { directory, arena, overflow: Overflow::default(), pending, counts }
     }
 
     /// Depth of the directory and pages a group such that `expected_keys` fit without growth, nearly always.
@@ -136,8 +145,45 @@ impl Keydir {
             match self.directory.find(digest.lo).lookup(&self.arena, digest) {
                 Lookup::Found(location) => return Some(location),
                 Lookup::Absent => return self.overflow.get(digest),
-                Lookup::Elsewhere | Lookup::Disturbed => backoff.pause(),
+                Lookup::Elsewhere => backoff.pause(),
+                Lookup::Disturbed => self.wait_for(self.directory.find(digest.lo), &mut backoff),
             }
+        }
+    }
+
+    /// Waits for a writer to leave `group`, or brings in what the group waits for.
+    #[cold]
+    fn wait_for(&self, group: &Group, backoff: &mut Backoff) {
+        match group.pending_part() {
+            Some(_) => self.bring_in(group).expect("digests are touched before they are looked up"),
+            None => backoff.pause(),
+        }
+    }
+
+    /// Brings in what the group that `lo` belongs to waits for.
+    #[cold]
+    pub(super) fn bring_in_for(&self, lo: u64) -> Result<()> {
+        self.bring_in(self.directory.find(lo))
+    }
+
+    fn bring_in(&self, group: &Group) -> Result<()> {
+        let Some(part) = group.pending_part() else { return Ok(()) };
+        let BroughtIn { live, tombstones } =
+            self.pending.bring_in(&self.arena, &self.overflow, group, part)?;
+        self.settle(Tally { live, tombstones });
+        Ok(())
+    }
+
+    /// Waits for other writers of the group that `lo` belongs to, or did a moment ago, and keeps them out.
+    #[inline]
+    fn lock(&self, lo: u64) -> Writer<'_> {
+        let mut backoff = Backoff::default();
+        loop {
+            let group = self.directory.find(lo);
+            if let Some(writer) = group.try_lock(&self.arena) {
+                return writer;
+            }
+            self.wait_for(group, &mut backoff);
         }
     }
 
@@ -235,16 +281,16 @@ impl Keydir {
     /// Calls `each` for every key and tombstone, in no order. What is there from before the call until after it is
     /// seen once. `each` must not change the index.
     pub fn for_each(&self, mut each: impl FnMut(Digest, Location)) {
-        self.for_each_group(|writer| writer.for_each(&mut each));
+        self.for_each_group(Cover::ALL, |writer| writer.for_each(&mut each));
         self.overflow.for_each(each);
     }
 
-    /// Calls `each` for every group, locked. A group that is split beside this is seen once, before or after, or each
-    /// half is.
-    pub(super) fn for_each_group(&self, mut each: impl FnMut(&mut Writer<'_>)) {
-        let mut prefix = 0;
+    /// Calls `each` for every group that has a part in `within`, locked. A group that is split beside this is seen once,
+    /// before or after, or each half is.
+    pub(super) fn for_each_group(&self, within: Cover, mut each: impl FnMut(&mut Writer<'_>)) {
+        let mut prefix = u64::from(within.prefix);
         loop {
-            let mut writer = self.directory.find(prefix).lock(&self.arena);
+            let mut writer = self.lock(prefix);
             let cover = writer.cover();
             if !cover.admits(prefix) {
                 continue;
@@ -253,7 +299,9 @@ impl Keydir {
             drop(writer);
             // Counts up in the cover's bits with the last the lowest: on to the half not seen of the deepest split
             // that has one. Groups never unite, so there is a group with that very prefix.
-            let Some(bit) = (0..cover.depth).rev().find(|bit| prefix >> bit & 1 == 0) else { return };
+            let Some(bit) = (within.depth..cover.depth).rev().find(|bit| prefix >> bit & 1 == 0) else {
+                return;
+            };
             prefix = prefix & ((1 << bit) - 1) | 1 << bit;
         }
     }
@@ -273,7 +321,7 @@ impl Keydir {
     ) -> Result<Option<Location>> {
         let mut backoff = Backoff::default();
         loop {
-            let mut writer = self.directory.find(digest.lo).lock(&self.arena);
+            let mut writer = self.lock(digest.lo);
             if !writer.cover().admits(digest.lo) {
                 drop(writer);
                 backoff.pause();
@@ -351,6 +399,11 @@ impl Keydir {
 
     pub(super) fn overflow(&self) -> &Overflow {
         &self.overflow
+    }
+
+    #[inline]
+    pub(super) fn pending(&self) -> &Pending {
+        &self.pending
     }
 }
 

@@ -9,6 +9,7 @@ mod concurrent;
 mod growth;
 mod loading;
 mod model;
+mod parts;
 
 /// A generator whose every output is a digest or a choice; a seed replays exactly.
 pub(super) struct Random(u64);

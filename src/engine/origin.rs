@@ -1,0 +1,47 @@
+//! What a checkpoint says of itself, kept by the store that was opened from it.
+
+use crate::format::checkpoint::{
+    CHECKPOINT_HEADER_LEN, CheckpointHeader, PartLine, SegmentLine, decode_tables,
+};
+use crate::io::env::File;
+use crate::segment::reader::read_full;
+use crate::sync::AtomicBool;
+use std::io;
+
+/// All of a checkpoint but the entries.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Tables {
+    pub(super) header: CheckpointHeader,
+    /// In the order of the log.
+    pub(super) segments: Vec<SegmentLine>,
+    pub(super) parts: Vec<PartLine>,
+}
+
+/// What an open was made from, as long as the store lives.
+pub(crate) struct Origin {
+    pub(super) tables: Tables,
+    /// Whether a part turned out damaged.
+    pub(super) damaged: AtomicBool,
+}
+
+impl Tables {
+    /// The tables of the checkpoint in `file`, or `None` when they are damaged or it is none.
+    pub(super) fn read<F: File>(file: &F) -> io::Result<Option<Self>> {
+        let file_len = file.len()?;
+        let mut head = [0; CHECKPOINT_HEADER_LEN];
+        let got = read_full(file, &mut head, 0)?;
+        let Some(header) = CheckpointHeader::decode(&head[..got], file_len) else { return Ok(None) };
+        let (Some(at), Ok(len)) = (header.tables_at(), usize::try_from(header.tables_len())) else {
+            return Ok(None);
+        };
+        // The file is as long as its header says, so this is less than it holds.
+        let mut tables = Vec::new();
+        if tables.try_reserve_exact(len).is_err() {
+            return Ok(None);
+        }
+        tables.resize(len, 0);
+        let got = read_full(file, &mut tables, at)?;
+        let lines = decode_tables(&header, &tables[..got]);
+        Ok(lines.map(|(segments, parts)| Tables { header, segments, parts }))
+    }
+}
