@@ -32,7 +32,9 @@ fn record(seed: u64) -> Run {
         1 => SyncMode::IntervalMs(5),
         _ => SyncMode::None,
     };
-    let options = options(sync);
+    // Without checkpoints a clean open reads hints and segments.
+    let checkpoint = Rng::derive(&[seed, 6]).chance(3, 4);
+    let options = Options { checkpoint, ..options(sync) };
     let sim = Sim::new(seed);
     sim.make_dirs(support::DIR);
     let mut states = vec![empty()];

@@ -49,23 +49,24 @@ fn seed() -> u64 {
     setting("BITCASK_DAMAGE_SEED", 3)
 }
 
-/// Puts, deletions and batches over three segments; every key has older versions behind it, some are deleted.
+/// Puts, deletions and batches over three segments; every key has older versions behind it, some are deleted. An open
+/// reads all of it: there is no checkpoint.
 fn store(killed: bool) -> Store {
-    store_by(steps(), killed)
+    store_by(steps(), killed, false)
 }
 
 /// The same with a hint for each sealed segment, most keys' newest records in these.
-fn store_with_hints() -> Store {
+fn store_with_hints(checkpoint: bool) -> Store {
     let mut steps = steps();
     steps.push(Step::LogThread);
     steps.extend((300..310).map(|value| Step::Write(Write::Put(9, value))));
     steps.extend([Step::LogThread, Step::MergeThread]);
-    store_by(steps, false)
+    store_by(steps, false, checkpoint)
 }
 
-fn store_by(steps: Vec<Step>, killed: bool) -> Store {
+fn store_by(steps: Vec<Step>, killed: bool, checkpoint: bool) -> Store {
     // What is there to be damaged is not merged away.
-    let options = Options { merge: MergeMode::Manual, ..options(SyncMode::None) };
+    let options = Options { merge: MergeMode::Manual, checkpoint, ..options(SyncMode::None) };
     let sim = Sim::new(seed());
     sim.make_dirs(DIR);
     let db = open(&sim, &options).expect("a new store opens");
@@ -307,11 +308,20 @@ fn whatever_bit_or_length_of_a_killed_store_is_wrong_no_key_answers_wrong() {
 
 #[test]
 fn whatever_bit_or_length_of_a_store_with_hints_is_wrong_no_key_answers_wrong() {
-    let store = store_with_hints();
+    let store = store_with_hints(false);
     let hints = store.sim.contents(DIR).keys().filter(|name| names::parse_hint(name).is_some()).count();
     assert!(hints >= 2, "{hints} hints");
     let tally = harm_each_file(&store);
     assert!(tally.cases > 50_000 && tally.one_corrupt > 3000 && tally.degraded > 1000);
+}
+
+/// What the checkpoint does not say of damage is found when it is read.
+#[test]
+fn whatever_bit_or_length_of_a_store_with_a_checkpoint_is_wrong_no_key_answers_wrong() {
+    let store = store_with_hints(true);
+    assert!(store.sim.contents(DIR).contains_key(names::CHECKPOINT));
+    let tally = harm_each_file(&store);
+    assert!(tally.cases > 50_000 && tally.one_corrupt > 3000 && tally.degraded > 100);
 }
 
 #[test]
@@ -320,7 +330,7 @@ fn whatever_bit_or_length_of_a_merged_store_is_wrong_no_key_answers_wrong() {
     steps.push(Step::LogThread);
     steps.extend((300..310).map(|value| Step::Write(Write::Put(9, value))));
     steps.extend([Step::LogThread, Step::Merge(1)]);
-    let store = store_by(steps, false);
+    let store = store_by(steps, false, false);
     let tally = harm_each_file(&store);
     assert!(tally.cases > 10_000 && tally.one_corrupt > 3000, "most keys lie in what the merge wrote");
 }

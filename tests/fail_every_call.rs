@@ -137,7 +137,8 @@ impl Run {
         sim.make_dirs(support::DIR);
         sim.start_log();
         let possible = vec![States::from([empty()])];
-        Run { sim, options: options(sync), db: None, possible, failed_writes: 0, fault, cases: 0 }
+        let options = Options { checkpoint: seed % 4 != 0, ..options(sync) };
+        Run { sim, options, db: None, possible, failed_writes: 0, fault, cases: 0 }
     }
 
     fn writes(&self) -> u64 {

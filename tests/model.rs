@@ -44,7 +44,8 @@ enum Operation {
     LogThread,
     MergeThread,
     Merge(u64),
-    Reopen,
+    /// Whether the checkpoint may be used, too.
+    Reopen(bool),
     ReadOnly,
 }
 
@@ -102,7 +103,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         6 => Just(Operation::LogThread),
         3 => Just(Operation::MergeThread),
         3 => prop_oneof![Just(1), Just(40), Just(70)].prop_map(Operation::Merge),
-        3 => Just(Operation::Reopen),
+        3 => prop_oneof![2 => Just(true), 1 => Just(false)].prop_map(Operation::Reopen),
         1 => Just(Operation::ReadOnly),
     ]
 }
@@ -231,9 +232,11 @@ fn run(sequence: &Sequence) -> Result<(), TestCaseError> {
             Operation::LogThread => db.step_log_thread().map_err(failed)?,
             Operation::Merge(percent) => drop(db.merge(&support::merge_policy(*percent)).map_err(failed)?),
             Operation::MergeThread => db.step_merge_thread().map_err(failed)?,
-            Operation::Reopen => {
+            Operation::Reopen(checkpoint) => {
                 db.close().map_err(failed)?;
-                db = open(&sim, &options).map_err(failed)?;
+                db = open(&sim, &Options { checkpoint: *checkpoint, ..options.clone() }).map_err(failed)?;
+                let used = db.stats().map_err(failed)?.opened_from_checkpoint;
+                check(used == 0 || *checkpoint, || "a checkpoint was used against the option".to_string())?;
             }
             Operation::ReadOnly => {
                 db.close().map_err(failed)?;
