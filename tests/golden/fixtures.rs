@@ -124,7 +124,11 @@ fn read_on_sim(name: &str, batch: bool) {
     }
     let open =
         |options: &Options| Db::open(sim.clone(), Path::new(DIR), options).expect("a store of version 1");
-    check(&open(&Options { read_only: true, ..Options::default() }), batch);
+    for checkpoint in [true, false] {
+        let db = open(&Options { read_only: true, checkpoint, ..Options::default() });
+        check(&db, batch);
+        assert_eq!(db.stats().expect("open").opened_from_checkpoint, u64::from(checkpoint && batch));
+    }
     let db = open(&Options::default());
     check(&db, batch);
     db.put(b"new", b"record").expect("a store of version 1 is written to");
@@ -176,5 +180,6 @@ fn the_fixtures_hold_sealed_segments_and_an_unsealed_end() {
         let count = |state: &str| manifest.matches(&format!("\"state\": \"{state}\"")).count();
         assert!(count("sealed") >= 2 && count("unsealed") >= 1, "{manifest}");
         assert_eq!(manifest.contains("clean_close"), name == "clean");
+        assert_eq!(files.contains_key("keydir.checkpoint"), name == "clean");
     }
 }

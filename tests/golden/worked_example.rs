@@ -1,6 +1,6 @@
 //! The worked example of `docs/FORMAT.md`, read out of the document and compared with what the code writes.
 //!
-//! In the document's `hex` block a line is `offset  bytes  ; what they are`.
+//! In the document's `hex` and `checkpoint` blocks a line is `offset  bytes  ; what they are`.
 
 use bitcask::engine::Db;
 use bitcask::features::batch::Batch;
@@ -34,18 +34,27 @@ fn block(kind: &str) -> Vec<&'static str> {
     DOCUMENT.lines().skip_while(|line| *line != fence).skip(1).take_while(|line| *line != "```").collect()
 }
 
-#[test]
-fn the_annotated_segment_is_what_the_code_writes() {
-    let lines = block("hex");
+/// The bytes of the document's block of this kind.
+fn annotated(kind: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
-    for line in lines {
+    for line in block(kind) {
         let (data, _what) = line.split_once(';').expect("every line says what its bytes are");
         let mut words = data.split_whitespace();
         let offset = words.next().and_then(|word| word.parse().ok());
         assert_eq!(offset, Some(bytes.len()), "the offset in {line:?}");
         bytes.extend(words.map(|word| u8::from_str_radix(word, 16).expect("two hexadecimal digits")));
     }
-    assert_eq!(bytes, store()["000000000001.data"], "left: the document, right: the code");
+    bytes
+}
+
+#[test]
+fn the_annotated_segment_is_what_the_code_writes() {
+    assert_eq!(annotated("hex"), store()["000000000001.data"], "left: the document, right: the code");
+}
+
+#[test]
+fn the_annotated_checkpoint_is_what_the_code_writes() {
+    assert_eq!(annotated("checkpoint"), store()["keydir.checkpoint"], "left: the document, right: the code");
 }
 
 #[test]
