@@ -199,7 +199,7 @@ fn main() {
                 let all: Vec<_> = (half * keys / 2..(half + 1) * keys / 2).collect();
                 for batch in all.chunks(512) {
                     let batch: Vec<_> = batch.iter().map(|&key| (digest(key), location(key))).collect();
-                    keydir.load_batch(&batch, |_| ()).expect("memory");
+                    keydir.load_batch(&batch, |slot| slot, |_| ()).expect("memory");
                 }
             });
         }

@@ -1,10 +1,10 @@
 //! The segments of a view in the making.
 //!
-//! Slots and ranks are handed out in manifest order, so that while loading the greater location is the newer.
+//! Slots are handed out in manifest order.
 
 use super::listed::{Listed, RECORDS_AT};
 use super::recover::Judgement;
-use super::segment_files::{RANK_STEP, too_many_segments};
+use super::segment_files::too_many_segments;
 use super::shared::{growing_map_len, may_map};
 use crate::error::Result;
 use crate::io::env::File;
@@ -33,7 +33,7 @@ impl<F: File> Assembly<F> {
     ) -> Result<Arc<Segment<F>>> {
         let at = self.segments.len();
         let slot = SegmentSlot::nth(at).ok_or_else(too_many_segments)?;
-        let id = SegmentId { number, uid, slot, rank: at as u64 * RANK_STEP };
+        let id = SegmentId { number, uid, slot };
         let readable = stated.min(file_len);
         let map_len = if grows { growing_map_len(self.max_segment_bytes) } else { readable };
         let mapped = self.mapped && may_map(slot);

@@ -16,7 +16,7 @@ use crate::io::env::{Dir, Env, File};
 use crate::keydir::Keydir;
 use crate::segment::hint_reader::Hint;
 use crate::segment::hint_writer::HintId;
-use crate::segment::view::{HintState, Position, Segment};
+use crate::segment::view::{HintState, Position, Segment, View};
 use crate::sync::{Arc, Ordering};
 use std::collections::{HashMap, HashSet};
 
@@ -42,7 +42,7 @@ pub(super) fn load<E: Env>(store: &Arc<Inner<E>>, segments: &[Stated<E>]) -> Res
     // Memory that is ready as a whole comes in huge pages, which loading feels more than anything else.
     while store.keydir.prepare() {}
     let loaded = load_parts(store, segments, None)?;
-    let damage = Damage::of(segments, &loaded);
+    let damage = Damage::of(&store.view.load(), segments, &loaded);
     let active = store.writer().ok().map(|writer| writer.lock().active().uid);
     let mut seen = Seen::default();
     let merged: HashSet<_> = {
@@ -78,7 +78,7 @@ pub(super) fn load_apart<E: Env>(store: &Arc<Inner<E>>, segments: &[Stated<E>]) 
     let index = Arc::new(Keydir::new(store.keydir.len())?);
     while index.prepare() {}
     let loaded = load_parts(store, segments, Some(&index))?;
-    Damage::of(segments, &loaded).settle(store, &index);
+    Damage::of(&store.view.load(), segments, &loaded).settle(store, &index);
     Ok(index)
 }
 
@@ -163,14 +163,14 @@ struct Damage {
 
 impl Damage {
     /// What the loading of all segments met.
-    fn of<F: File>(segments: &[(Arc<Segment<F>>, u64)], loaded: &[Loaded]) -> Self {
+    fn of<F: File>(view: &View<F>, segments: &[(Arc<Segment<F>>, u64)], loaded: &[Loaded]) -> Self {
         let mut damage = Damage::default();
         for ((segment, stated), Loaded { from_hint, passes }) in segments.iter().zip(loaded) {
             if *from_hint {
                 // What is cut off is told by its keys, which are known.
                 damage.records += u64::from(end_of(segment, *stated) < *stated);
             } else {
-                damage.check(segment, *stated, passes);
+                damage.check(view, segment, *stated, passes);
             }
         }
         damage
@@ -189,33 +189,33 @@ impl Damage {
     }
 
     /// Puts the ranges of one segment together.
-    fn check<F: File>(&mut self, segment: &Segment<F>, stated: u64, passes: &[Pass]) {
+    fn check<F: File>(&mut self, view: &View<F>, segment: &Segment<F>, stated: u64, passes: &[Pass]) {
         let end = end_of(segment, stated);
         if end < stated {
-            self.add(segment, end, &format!("it ends there, not at byte {stated}"));
+            self.add(view, segment, end, &format!("it ends there, not at byte {stated}"));
         }
         let lost = |to: u64| format!("no record can be read up to byte {to}");
         let mut expected = Some(RECORDS_AT).filter(|_| !passes.is_empty());
         for pass in passes {
             self.records += pass.bad_values;
             for (from, to) in &pass.gaps {
-                self.add(segment, *from, &lost(*to));
+                self.add(view, segment, *from, &lost(*to));
             }
             if let Some(first) = pass.first {
                 if let Some(from) = expected.filter(|&from| from != first) {
-                    self.add(segment, from, &lost(first));
+                    self.add(view, segment, from, &lost(first));
                 }
                 expected = pass.next;
             }
         }
         if let Some(from) = expected.filter(|&from| from != end) {
-            self.add(segment, from, &lost(end));
+            self.add(view, segment, from, &lost(end));
         }
     }
 
-    fn add<F: File>(&mut self, segment: &Segment<F>, offset: u64, what: &str) {
+    fn add<F: File>(&mut self, view: &View<F>, segment: &Segment<F>, offset: u64, what: &str) {
         self.records += 1;
-        let at = Position { rank: segment.rank, offset };
+        let at = Position { rank: view.rank(segment.slot).unwrap_or(0), offset };
         if self.newest.as_ref().is_none_or(|(held, _)| *held < at) {
             self.newest = Some((at, format!("{} is damaged at byte {offset}: {what}", segment.name)));
         }

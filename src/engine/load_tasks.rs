@@ -248,7 +248,8 @@ impl<'a, E: Env> Group<'a, E> {
         self.value_bytes += live;
         self.segment.add_live(live);
         let view = self.store.view.load();
-        self.store.keydir.load_batch(&self.pairs, |lost| {
+        let rank = |slot| view.rank(slot);
+        self.store.keydir.load_batch(&self.pairs, rank, |lost| {
             if let Some(segment) = view.segment(lost.slot()).filter(|_| !lost.is_tombstone()) {
                 segment.sub_live(lost.typical_len());
             }

@@ -3,7 +3,7 @@
 //! No put ever waits for any of it. The log thread does these jobs; in a world without threads the test steps them.
 
 use super::manifest_file::{self, ReplaceError};
-use super::segment_files::{RANK_STEP, create_segment, fresh_uid, take_number};
+use super::segment_files::{create_segment, fresh_uid, take_number};
 use super::shared::{FileOf, Inner, growing_map_len, may_map};
 use crate::error::{Error, Result};
 use crate::format::manifest::{Manifest, SegmentEntry, SegmentState};
@@ -104,12 +104,10 @@ impl<E: Env> Inner<E> {
             let _ = self.dir.remove(&names::segment(number));
             return Err(Error::io("sync", &self.path, err));
         }
-        let rank = self.view.load().segments().map(|segment| segment.rank).max();
-        let rank = rank.map_or(0, |rank| (rank / RANK_STEP + 1) * RANK_STEP);
-        let made = self.view.add(|slot| {
+        let made = self.view.add(None, |slot| {
             let mapped = self.mapped && may_map(slot);
             let map_len = mapped.then(|| growing_map_len(self.options.max_segment_bytes));
-            Ok(Arc::new(Segment::new(SegmentId { number, uid, slot, rank }, file, 0, map_len)))
+            Ok(Arc::new(Segment::new(SegmentId { number, uid, slot }, file, 0, map_len)))
         });
         let segment = made.inspect_err(|_| drop(self.dir.remove(&names::segment(number))))?;
         let state = SegmentState::Unsealed { durable: 0 };

@@ -177,9 +177,7 @@ impl<E: Env> Inner<E> {
             return Ok(Merged::Stopped);
         }
         while let Some(record) = first {
-            let rank = inputs[0].segment.rank + outputs.len() as u64;
-            let written =
-                self.write_output(inputs, &mut survivors, record, rank, &mut unlisted, &mut pace)?;
+            let written = self.write_output(inputs, &mut survivors, record, &mut unlisted, &mut pace)?;
             let Some((output, rest)) = written else {
                 return Ok(Merged::Stopped);
             };
@@ -228,7 +226,6 @@ impl<E: Env> Inner<E> {
         inputs: &[Input<E>],
         survivors: &mut Survivors<'_, E>,
         mut record: Survivor,
-        rank: u64,
         unlisted: &mut Unlisted<'_, E>,
         pace: &mut Pace<'_>,
     ) -> Result<Option<(Output<E>, Option<Survivor>)>> {
@@ -272,9 +269,9 @@ impl<E: Env> Inner<E> {
             return Ok(None);
         }
         hint_file.sync_data().map_err(|err| Error::io("sync", &hint_name, err))?;
-        let segment = self.view.add(|slot| {
+        let segment = self.view.add(Some(inputs[0].segment.slot), |slot| {
             let map_len = (self.mapped && may_map(slot)).then_some(sealed.len);
-            Ok(Arc::new(Segment::new(SegmentId { number, uid, slot, rank }, file, sealed.len, map_len)))
+            Ok(Arc::new(Segment::new(SegmentId { number, uid, slot }, file, sealed.len, map_len)))
         })?;
         segment.set_hint_state(HintState::Whole);
         unlisted.segments.push(segment.clone());

@@ -66,7 +66,7 @@ impl<E: Env> Db<E> {
         let inner = Arc::new(Inner {
             database: manifest.database,
             secret: Secret::new(&manifest.hash_secret),
-            view: Views::new(View::new(segments.iter().map(|(segment, _)| segment.clone()))),
+            view: Views::new(View::new(segments.iter().map(|(segment, _)| segment.clone()).collect())),
             writer: writer.map(|start| OwnLines(Mutex::new(Writer::new(start)))),
             merging: Mutex::new(()),
             replacing: Mutex::new(()),

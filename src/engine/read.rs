@@ -10,7 +10,7 @@ use crate::format::record::{MAX_KEY_LEN, Record};
 use crate::io::env::Env;
 use crate::keydir::Digest;
 use crate::keydir::location::Location;
-use crate::segment::view::{Position, Segment, View};
+use crate::segment::view::{Segment, View};
 use crate::sync::{Arc, Ordering};
 
 /// Keys looked up side by side in [`Db::get_many`], so that their memory accesses overlap.
@@ -278,9 +278,7 @@ impl<E: Env> Inner<E> {
         newest: Option<Location>,
         view: &View<FileOf<E>>,
     ) -> Result<()> {
-        let position =
-            newest.and_then(|at| Some(Position { rank: view.segment(at.slot())?.rank, offset: at.offset() }));
-        if position.is_some_and(|position| position > degraded.at) {
+        if newest.and_then(|at| view.position(at)).is_some_and(|position| position > degraded.at) {
             return Ok(());
         }
         Err(Error::corrupt(&self.path, 0, format!("the store is degraded: {}", degraded.reason)))

@@ -7,10 +7,6 @@ use crate::format::names;
 use crate::io::env::{Dir, Env};
 use crate::keydir::location::MAX_SEGMENT_SLOTS;
 
-/// How far apart the ranks of segments are that the writer made: what a merge puts in the place of some of them has
-/// ranks in between.
-pub(super) const RANK_STEP: u64 = MAX_SEGMENT_SLOTS as u64;
-
 /// Uses up the next file number.
 pub(super) fn take_number(manifest: &mut Manifest) -> Result<u64> {
     let number = manifest.next_number;

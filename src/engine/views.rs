@@ -30,9 +30,10 @@ impl<F: File> Views<F> {
         self.current.load()
     }
 
-    /// Adds the segment that `make` makes for a slot.
+    /// Adds the segment that `make` makes for a slot: as the newest, or right before the one at `before`.
     pub(crate) fn add(
         &self,
+        before: Option<SegmentSlot>,
         make: impl FnOnce(SegmentSlot) -> Result<Arc<Segment<F>>>,
     ) -> Result<Arc<Segment<F>>> {
         let mut replaced = self.replaced.lock();
@@ -43,7 +44,7 @@ impl<F: File> Views<F> {
         let slot = (0..=most).map_while(SegmentSlot::nth).find(is_free).ok_or_else(too_many_segments)?;
         let segment = make(slot)?;
         drop(held);
-        self.replace(&mut replaced, view.with(segment.clone()));
+        self.replace(&mut replaced, view.with(segment.clone(), before));
         Ok(segment)
     }
 

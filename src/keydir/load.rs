@@ -1,6 +1,6 @@
 //! Loading: several threads bring in segments in any order, and the newest record of each key must win.
 //!
-//! Recency is position. Each location is kept or not by comparing positions under its group's writer, so the outcome
+//! Recency is position: the order of the segments, which the caller knows, then the offset. Each location is kept or not by comparing positions under its group's writer, so the outcome
 //! does not depend on the order in which segments come. A deletion keeps its slot, as a tombstone, until all segments
 //! are in: without it an older record that comes later would bring the key back. Then
 //! [`Keydir::sweep_tombstones`] takes the tombstones out.
@@ -8,9 +8,10 @@
 use super::digest::Digest;
 use super::group::{Cover, pages_for};
 use super::grow::relayout;
-use super::location::Location;
+use super::location::{Location, SegmentSlot};
 use super::table::{Change, Keydir, Tally};
 use crate::Result;
+use std::cmp::Ordering;
 
 /// Digests prefetched together: enough to keep the processor's line buffers busy, few enough to stay cached.
 const WINDOW: usize = 16;
@@ -28,12 +29,18 @@ pub enum LoadOutcome {
 
 impl Keydir {
     /// Brings in a location unless the index holds a later position for the key. A deletion comes as a tombstone.
+    /// Older segments have lower ranks.
     ///
     /// # Errors
     /// `NoMemory`; the location was not brought in.
-    pub fn insert_newest(&self, digest: Digest, location: Location) -> Result<LoadOutcome> {
+    pub fn insert_newest<R: Ord>(
+        &self,
+        digest: Digest,
+        location: Location,
+        rank: impl Fn(SegmentSlot) -> R,
+    ) -> Result<LoadOutcome> {
         let mut tally = Tally::default();
-        let outcome = self.load_one(digest, location, &mut tally);
+        let outcome = self.load_one(digest, location, &rank, &mut tally);
         self.settle(tally);
         outcome
     }
@@ -44,9 +51,10 @@ impl Keydir {
     ///
     /// # Errors
     /// `NoMemory`; some locations were brought in.
-    pub fn load_batch(
+    pub fn load_batch<R: Ord>(
         &self,
         batch: &[(Digest, Location)],
+        rank: impl Fn(SegmentSlot) -> R,
         mut on_superseded: impl FnMut(Location),
     ) -> Result<()> {
         let mut tally = Tally::default();
@@ -59,7 +67,7 @@ impl Keydir {
                 self.prefetch_for_insert(digest);
             }
             for &(digest, location) in window {
-                match self.load_one(digest, location, &mut tally) {
+                match self.load_one(digest, location, &rank, &mut tally) {
                     Ok(LoadOutcome::Superseded(older)) => on_superseded(older),
                     Ok(LoadOutcome::Known) => on_superseded(location),
                     Ok(LoadOutcome::Added) => (),
@@ -74,16 +82,29 @@ impl Keydir {
         result
     }
 
-    fn load_one(&self, digest: Digest, location: Location, tally: &mut Tally) -> Result<LoadOutcome> {
+    fn load_one<R: Ord>(
+        &self,
+        digest: Digest,
+        location: Location,
+        rank: &impl Fn(SegmentSlot) -> R,
+        tally: &mut Tally,
+    ) -> Result<LoadOutcome> {
+        let age = |found: Location| {
+            if found.slot() == location.slot() {
+                found.offset().cmp(&location.offset())
+            } else {
+                rank(found.slot()).cmp(&rank(location.slot()))
+            }
+        };
         let found = self.change(digest, true, tally, |found| match found {
-            Some(found) if found.position() >= location.position() => Change::Keep,
+            Some(found) if age(found).is_ge() => Change::Keep,
             _ => Change::Put(location),
         })?;
-        Ok(match found {
+        Ok(match found.map(|found| (age(found), found)) {
             None => LoadOutcome::Added,
-            Some(found) if found.position() == location.position() => LoadOutcome::Known,
-            Some(found) if found.position() < location.position() => LoadOutcome::Superseded(found),
-            Some(_) => LoadOutcome::Superseded(location),
+            Some((Ordering::Equal, _)) => LoadOutcome::Known,
+            Some((Ordering::Less, found)) => LoadOutcome::Superseded(found),
+            Some((Ordering::Greater, _)) => LoadOutcome::Superseded(location),
         })
     }
 

@@ -1,8 +1,8 @@
 //! Where a record lies, in 64 bits.
 //!
-//! From the top: 20 bits segment slot, 32 bits offset / 8, 8 bits size class, 4 flags. Compared as numbers,
-//! two locations whose segments were loaded in manifest order compare by position. A record never lies at
-//! offset 0 (the segment header does), so the all-zero word is free to mean "no record".
+//! From the top: 20 bits segment slot, 32 bits offset / 8, 8 bits size class, 4 flags. Slots have no order; which of
+//! two segments is the older one only a view knows. A record never lies at offset 0 (the segment header does), so the
+//! all-zero word is free to mean "no record".
 
 /// Bits of a segment slot.
 pub const SLOT_BITS: u32 = 20;
@@ -82,11 +82,6 @@ impl Location {
     /// The record's offset in its segment, in bytes.
     pub fn offset(self) -> u64 {
         (self.0 >> OFFSET_SHIFT & 0xFFFF_FFFF) * 8
-    }
-
-    /// Segment slot and offset, size and flags left out: orders records, and is equal for the same record only.
-    pub fn position(self) -> u64 {
-        self.0 >> OFFSET_SHIFT
     }
 
     /// An upper bound of the record's length, at most an eighth above it: one read of this many bytes holds it.
@@ -178,13 +173,5 @@ mod tests {
                     && at.typical_len() + at.typical_len() / 8 >= at.max_len() - 8
             );
         }
-    }
-
-    #[test]
-    fn locations_compare_by_position() {
-        let early = Location::new(SegmentSlot(3), 8000, 4096);
-        let later = Location::new(SegmentSlot(3), 8008, 24).as_tombstone();
-        let next = Location::new(SegmentSlot(4), 72, 24);
-        assert!(early < later && later < next);
     }
 }

@@ -6,14 +6,14 @@
 use crate::error::{Error, Result};
 use crate::format::names;
 use crate::io::env::File;
-use crate::keydir::location::SegmentSlot;
+use crate::keydir::location::{Location, SegmentSlot};
 use crate::sync::{Arc, AtomicU8, AtomicU64, Ordering};
 
 /// A place in the log: by manifest order first, then by offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
-    /// The segment's rank: older segments have lower ranks.
-    pub rank: u64,
+    /// The segment's rank in the view: older segments have lower ranks.
+    pub rank: usize,
     /// Offset in it, in bytes.
     pub offset: u64,
 }
@@ -28,8 +28,6 @@ pub struct Segment<F: File> {
     pub uid: u64,
     /// Its place in the view's table.
     pub slot: SegmentSlot,
-    /// Its place in the manifest's order.
-    pub rank: u64,
     /// Its file name.
     pub name: String,
     pub(crate) file: F,
@@ -71,8 +69,6 @@ pub struct SegmentId {
     pub uid: u64,
     /// Its place in the view's table.
     pub slot: SegmentSlot,
-    /// Its place in the manifest's order.
-    pub rank: u64,
 }
 
 impl<F: File> Segment<F> {
@@ -85,7 +81,6 @@ impl<F: File> Segment<F> {
             number: id.number,
             uid: id.uid,
             slot: id.slot,
-            rank: id.rank,
             name,
             file,
             map,
@@ -139,33 +134,39 @@ impl<F: File> Segment<F> {
     }
 }
 
-/// All segments that locations may point to.
+/// All segments that locations may point to, in the order of the log.
 pub struct View<F: File> {
+    /// Oldest first.
+    segments: Vec<Arc<Segment<F>>>,
+    /// The same by slot, which is all that a read looks at.
     slots: Vec<Option<Arc<Segment<F>>>>,
+    /// Of each slot that is taken, the segment's place among `segments`.
+    ranks: Vec<usize>,
 }
 
 impl<F: File> View<F> {
-    /// A view of `segments`, each at its own slot.
-    pub fn new(segments: impl IntoIterator<Item = Arc<Segment<F>>>) -> Self {
-        let mut slots = Vec::new();
-        for segment in segments {
+    /// A view of `segments`, oldest first, each at its own slot.
+    pub fn new(segments: Vec<Arc<Segment<F>>>) -> Self {
+        let len = segments.iter().map(|segment| segment.slot.0 as usize + 1).max().unwrap_or(0);
+        let (mut slots, mut ranks) = (vec![None; len], vec![0; len]);
+        for (rank, segment) in segments.iter().enumerate() {
             let at = segment.slot.0 as usize;
-            if slots.len() <= at {
-                slots.resize_with(at + 1, || None);
-            }
-            slots[at] = Some(segment);
+            (slots[at], ranks[at]) = (Some(segment.clone()), rank);
         }
-        View { slots }
+        View { segments, slots, ranks }
     }
 
-    /// This view and one more segment.
-    pub fn with(&self, segment: Arc<Segment<F>>) -> Self {
-        View::new(self.segments().cloned().chain([segment]))
+    /// This view and one more segment: right before the one at `before`, or as the newest.
+    pub fn with(&self, segment: Arc<Segment<F>>, before: Option<SegmentSlot>) -> Self {
+        let mut segments = self.segments.clone();
+        let at = before.and_then(|slot| self.rank(slot)).unwrap_or(segments.len());
+        segments.insert(at, segment);
+        View::new(segments)
     }
 
     /// This view less the segments that are `gone`.
     pub fn without(&self, gone: impl Fn(&Segment<F>) -> bool) -> Self {
-        View::new(self.segments().filter(|segment| !gone(segment)).cloned())
+        View::new(self.segments().filter(|segment| !gone(segment)).cloned().collect())
     }
 
     /// The segment at `slot`; `None` means that the caller's view is older than its location.
@@ -174,9 +175,20 @@ impl<F: File> View<F> {
         self.slots.get(slot.0 as usize)?.as_ref()
     }
 
-    /// All segments, in no order.
-    pub fn segments(&self) -> impl Iterator<Item = &Arc<Segment<F>>> {
-        self.slots.iter().flatten()
+    /// How many segments are older than the one at `slot`.
+    pub fn rank(&self, slot: SegmentSlot) -> Option<usize> {
+        self.segment(slot)?;
+        self.ranks.get(slot.0 as usize).copied()
+    }
+
+    /// The place in the log that a location means. What is no segment's any more is older than everything.
+    pub fn position(&self, at: Location) -> Option<Position> {
+        Some(Position { rank: self.rank(at.slot())?, offset: at.offset() })
+    }
+
+    /// All segments, oldest first.
+    pub fn segments(&self) -> impl DoubleEndedIterator<Item = &Arc<Segment<F>>> + ExactSizeIterator {
+        self.segments.iter()
     }
 
     /// One more than the highest slot that a segment has.

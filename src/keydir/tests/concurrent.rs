@@ -145,7 +145,11 @@ fn change_if_beside_puts_loses_no_put() {
                 let put = at(round * KEYS + key);
                 keydir.insert(digest(key), put);
                 let found = keydir.get(digest(key)).unwrap();
-                assert_eq!(found.position(), put.position(), "a relocation undid a put");
+                assert_eq!(
+                    (found.slot(), found.offset()),
+                    (put.slot(), put.offset()),
+                    "a relocation undid a put"
+                );
             }
         }
         done.store(true, Ordering::Relaxed);

@@ -32,7 +32,7 @@ fn two_threads_load_what_one_does() {
         let load = |pieces: Vec<(u64, &[_])>| {
             let mut lost = 0;
             for (_, piece) in pieces {
-                parallel.load_batch(piece, |_| lost += 1).unwrap();
+                parallel.load_batch(piece, |slot| slot, |_| lost += 1).unwrap();
             }
             lost
         };
@@ -49,18 +49,18 @@ fn two_threads_load_what_one_does() {
 fn the_record_that_lost_is_named() {
     let keydir = Keydir::new(0).unwrap();
     let key = digest(0);
-    assert_eq!(keydir.insert_newest(key, at(5)).unwrap(), LoadOutcome::Added);
-    assert_eq!(keydir.insert_newest(key, at(3)).unwrap(), LoadOutcome::Superseded(at(3)));
-    assert_eq!(keydir.insert_newest(key, at(9)).unwrap(), LoadOutcome::Superseded(at(5)));
-    assert_eq!(keydir.insert_newest(key, at(9).as_expiring()).unwrap(), LoadOutcome::Known);
+    assert_eq!(keydir.insert_newest(key, at(5), |slot| slot).unwrap(), LoadOutcome::Added);
+    assert_eq!(keydir.insert_newest(key, at(3), |slot| slot).unwrap(), LoadOutcome::Superseded(at(3)));
+    assert_eq!(keydir.insert_newest(key, at(9), |slot| slot).unwrap(), LoadOutcome::Superseded(at(5)));
+    assert_eq!(keydir.insert_newest(key, at(9).as_expiring(), |slot| slot).unwrap(), LoadOutcome::Known);
     assert_eq!(keydir.get(key), Some(at(9)));
 }
 
 #[test]
 fn an_older_record_does_not_bring_back_a_deleted_key() {
     let keydir = Keydir::new(0).unwrap();
-    keydir.insert_newest(digest(0), at(5).as_tombstone()).unwrap();
-    keydir.insert_newest(digest(0), at(4)).unwrap();
+    keydir.insert_newest(digest(0), at(5).as_tombstone(), |slot| slot).unwrap();
+    keydir.insert_newest(digest(0), at(4), |slot| slot).unwrap();
     assert_eq!(keydir.len(), 0);
     keydir.sweep_tombstones();
     assert_eq!(keydir.get(digest(0)), None);
