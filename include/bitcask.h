@@ -453,10 +453,10 @@ typedef void (*bitcask_log_drop)(void *context);
 #define BITCASK_E_FORMAT (-14)
 
 /**
- * Opens the store in a directory and locks it against every other opener.
+ * Opens the store in a directory and locks it against every other writer.
  *
- * The directory is made if there is none and `create` is on (its parent must exist). One writer or, with
- * `read_only`, readers may have a directory open at a time. No call is needed to repair anything that a crash
+ * The directory is made if there is none and `create` is on (its parent must exist). One writer may have a
+ * directory open at a time, and beside it any number of readers (`read_only`), see "Readers" above. No call is needed to repair anything that a crash
  * can do: the log then ends before the first write that is not whole, and what of its tail was not known to be
  * durable is copied to a new segment before this returns. No file is cut back, and with `read_only` nothing is
  * written.
@@ -465,7 +465,7 @@ typedef void (*bitcask_log_drop)(void *context);
  * @param options_json  the options as one JSON object, see "Options" above; NULL for the defaults
  * @param out           receives the handle; not NULL; set to NULL unless the call answers BITCASK_OK
  * @param err           receives the reason of a failure; may be NULL
- * @return BITCASK_OK, or: E_INVALID (an argument or an option), E_LOCKED (open elsewhere), E_CORRUPT (the
+ * @return BITCASK_OK, or: E_INVALID (an argument or an option), E_LOCKED (open for writing elsewhere), E_CORRUPT (the
  *         manifest or a segment's file is missing, or the manifest is damaged: nothing was touched), E_FORMAT
  *         (of a newer version or the original Bitcask: nothing was touched), E_TOO_LARGE (more than 32 GiB of
  *         the log were not known to be durable, or there are more than a million segments), E_IO, E_NO_SPACE,

@@ -393,3 +393,20 @@ fn a_clean_close_after_a_write_that_failed_in_a_new_segment_still_guards_the_end
     let found = db.get(&[4], <[u8]>::to_vec);
     assert!(matches!(found, Err(Error::Corrupt { .. })), "a key was lost without a word: {found:?}");
 }
+
+/// In the original, a process that opened a store for reading skipped the file that the writer had open.
+#[test]
+fn a_read_only_opener_does_not_miss_the_active_file() {
+    let sim = machine();
+    let options = options(SyncMode::None);
+    let db = open(&sim, &options).expect("the store opens");
+    for n in 0..100u8 {
+        db.put(&[n], &[n; 50]).expect("a put");
+        if n % 20 == 0 {
+            db.step_log_thread().expect("no fault was laid");
+        }
+        let reader = open(&sim, &Options { read_only: true, ..options.clone() }).expect("a reader opens");
+        assert_eq!(get(&reader, &[n]), Some(vec![n; 50]), "the newest key, in the active segment");
+        assert_eq!(reader.count().expect("open"), u64::from(n) + 1);
+    }
+}

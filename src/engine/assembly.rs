@@ -75,7 +75,7 @@ pub(super) fn read_only<F: File>(
     assembly.add_sealed(sealed)?;
     for (listed, verdict) in unsealed.into_iter().zip(&judgement.verdicts) {
         if verdict.good > RECORDS_AT {
-            assembly.add_listed(listed, verdict.good, false)?;
+            assembly.add_listed(listed, verdict.good, true)?;
         }
     }
     Ok(assembly)

@@ -22,6 +22,17 @@ pub(super) struct Listed<F> {
 }
 
 impl<F: File> Listed<F> {
+    /// Looks at the length of a file, and then at its header.
+    pub(super) fn look_at(entry: SegmentEntry, file: F, database: Id128) -> Result<Self> {
+        let name = names::segment(entry.number);
+        let read = |err| Error::io("read", &name, err);
+        let file_len = file.len().map_err(read)?;
+        let mut head = [0; SEGMENT_HEADER_LEN];
+        let got = read_full(&file, &mut head, 0).map_err(read)?;
+        let header = judge_header(&head[..got], &entry, database, &name)?;
+        Ok(Listed { entry, name, file, file_len, header })
+    }
+
     /// Whether the header is what it was when the segment was first written to.
     pub(super) fn has_header(&self) -> bool {
         matches!(self.header, HeaderState::Valid(_))
@@ -33,27 +44,27 @@ impl<F: File> Listed<F> {
     }
 }
 
-/// Opens the files that a manifest lists. A missing file is corruption: a segment is listed only once its name
-/// is durable.
+/// Opens the files that a manifest lists, and answers them in its order. They are looked at newest first: what a segment
+/// holds by then says that the one before it was complete, which is therefore found to be so although a writer goes on.
 pub(super) fn open_listed<D: Dir>(dir: &D, manifest: &Manifest, write: bool) -> Result<Vec<Listed<D::File>>> {
-    let mut listed = Vec::with_capacity(manifest.segments.len());
-    for &entry in &manifest.segments {
-        let name = names::segment(entry.number);
-        let unsealed = matches!(entry.state, SegmentState::Unsealed { .. });
-        let file = dir.open(&name, write && unsealed).map_err(|err| match err.kind() {
-            std::io::ErrorKind::NotFound => {
-                Error::corrupt(&name, 0, "the manifest lists this segment, but there is no such file")
-            }
-            _ => Error::io("open", &name, err),
-        })?;
-        let read = |err| Error::io("read", &name, err);
-        let file_len = file.len().map_err(read)?;
-        let mut head = [0; SEGMENT_HEADER_LEN];
-        let got = read_full(&file, &mut head, 0).map_err(read)?;
-        let header = judge_header(&head[..got], &entry, manifest.database, &name)?;
-        listed.push(Listed { entry, name, file, file_len, header });
-    }
+    let open = |&entry| open_segment(dir, &entry, write).map(|file| (entry, file));
+    let files: Vec<_> = manifest.segments.iter().map(open).collect::<Result<_>>()?;
+    let look = |(entry, file)| Listed::look_at(entry, file, manifest.database);
+    let mut listed: Vec<_> = files.into_iter().rev().map(look).collect::<Result<_>>()?;
+    listed.reverse();
     Ok(listed)
+}
+
+/// Opens a listed file. That it is missing is corruption: a segment is listed only once its name is durable.
+pub(super) fn open_segment<D: Dir>(dir: &D, entry: &SegmentEntry, write: bool) -> Result<D::File> {
+    let name = names::segment(entry.number);
+    let unsealed = matches!(entry.state, SegmentState::Unsealed { .. });
+    dir.open(&name, write && unsealed).map_err(|err| match err.kind() {
+        std::io::ErrorKind::NotFound => {
+            Error::corrupt(&name, 0, "the manifest lists this segment, but there is no such file")
+        }
+        _ => Error::io("open", &name, err),
+    })
 }
 
 fn judge_header(head: &[u8], entry: &SegmentEntry, database: Id128, name: &str) -> Result<HeaderState> {

@@ -237,9 +237,11 @@ impl<'a, E: Env> Group<'a, E> {
     }
 
     fn flush(&mut self) -> Result<()> {
+        let view = self.store.view.load();
+        let rank = |slot| view.rank(slot);
         if let Some(index) = self.apart {
             // The segments' counts are those of the store's own.
-            index.load_batch(&self.pairs, |_| ())?;
+            index.load_batch(&self.pairs, rank, |_| ())?;
             self.pairs.clear();
             return Ok(());
         }
@@ -247,8 +249,6 @@ impl<'a, E: Env> Group<'a, E> {
             self.pairs.iter().filter(|(_, at)| !at.is_tombstone()).map(|(_, at)| at.typical_len()).sum();
         self.value_bytes += live;
         self.segment.add_live(live);
-        let view = self.store.view.load();
-        let rank = |slot| view.rank(slot);
         self.store.keydir.load_batch(&self.pairs, rank, |lost| {
             if let Some(segment) = view.segment(lost.slot()).filter(|_| !lost.is_tombstone()) {
                 segment.sub_live(lost.typical_len());

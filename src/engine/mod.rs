@@ -21,6 +21,7 @@ mod open;
 mod origin;
 mod pace;
 mod read;
+mod readers;
 mod recover;
 mod resume;
 mod segment_files;

@@ -1,4 +1,4 @@
-//! Opens a store: lock, manifest, recovery, loading.
+//! Opens a store: lock, manifest, recovery, loading. A reader takes no lock and recovers nothing.
 //!
 //! Nothing in the directory is changed before a valid manifest was read and understood (rule M2).
 
@@ -9,6 +9,7 @@ use super::health::Health;
 use super::listed::{Listed, open_listed};
 use super::load;
 use super::manifest_file;
+use super::readers::in_force;
 use super::recover;
 use super::segment_files::random_id;
 use super::settle::Recovery;
@@ -19,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::format::manifest::{Manifest, SegmentState};
 use crate::format::names;
 use crate::format::record::RECORD_HEADER_LEN;
-use crate::io::env::{Dir, DirOptions, Env, File, LockKind};
+use crate::io::env::{Dir, DirOptions, Env, File};
 use crate::keydir::{Keydir, Secret};
 use crate::log;
 use crate::options::Options;
@@ -32,7 +33,7 @@ impl<E: Env> Db<E> {
     /// Opens the store in directory `path`, and makes it when there is none and the options allow it.
     ///
     /// # Errors
-    /// `Locked` when another handle, here or in another process, has it open; `Corrupt` when the manifest or a
+    /// `Locked` when another handle, here or in another process, has it open for writing, as this one would; `Corrupt` when the manifest or a
     /// listed file is missing or the manifest is damaged, and then nothing was touched; `Format` for files of a
     /// newer version, likewise; `Io`, `NoSpace`, `NoMemory`.
     pub fn open(env: E, path: &Path, options: &Options) -> Result<Self> {
@@ -41,8 +42,7 @@ impl<E: Env> Db<E> {
         let process = env.process_token();
         let how = DirOptions { create: options.create && !options.read_only, file_mode: options.file_mode };
         let dir = env.open_dir(path, how).map_err(|err| Error::io("open", &shown, err))?;
-        let kind = if options.read_only { LockKind::Shared } else { LockKind::Exclusive };
-        if !dir.try_lock(kind).map_err(|err| Error::io("lock", &shown, err))? {
+        if !options.read_only && !dir.try_lock().map_err(|err| Error::io("lock", &shown, err))? {
             return Err(Error::Locked { holder: dir.lock_holder(), path: shown });
         }
         let prepared = match prepare(&env, &dir, &shown, options) {
@@ -168,7 +168,12 @@ fn prepare<E: Env>(env: &E, dir: &E::Dir, path: &str, options: &Options) -> Resu
         Some(manifest) => confirmed(dir, manifest, options)?,
         None => first_manifest(env, dir, path, options, &names)?,
     };
-    let mut sealed = open_listed(dir, &manifest, !options.read_only)?;
+    let (manifest, mut sealed) = if options.read_only {
+        in_force(dir, path, manifest, |manifest| open_listed(dir, manifest, false))?
+    } else {
+        let listed = open_listed(dir, &manifest, true)?;
+        (manifest, listed)
+    };
     let is_sealed = |listed: &Listed<_>| matches!(listed.entry.state, SegmentState::Sealed(_));
     let unsealed = sealed.split_off(sealed.iter().take_while(|listed| is_sealed(listed)).count());
     let expected_keys = manifest.keys.min(most_keys(&sealed, &unsealed));
@@ -190,15 +195,16 @@ fn prepare<E: Env>(env: &E, dir: &E::Dir, path: &str, options: &Options) -> Resu
         max_segment_bytes: options.max_segment_bytes,
         segments: Vec::with_capacity(manifest.segments.len() + 2),
     };
-    let discarded = judgement.discarded;
-    let (manifest, assembly, writer, copied) = if options.read_only {
-        (manifest, read_only(assembly, sealed, unsealed, &judgement)?, None, 0)
+    let (discarded, settled) = if options.read_only {
+        // What is not whole may be a write under way.
+        (0, (manifest, read_only(assembly, sealed, unsealed, &judgement)?, None, 0))
     } else {
-        let stale_checkpoint = checkpoint.is_none();
+        let (discarded, stale_checkpoint) = (judgement.discarded, checkpoint.is_none());
         let recovery =
             Recovery { env, dir, path, next: manifest, judgement, stale_checkpoint, created: Vec::new() };
-        recovery.settle(assembly, sealed, unsealed, &names)?
+        (discarded, recovery.settle(assembly, sealed, unsealed, &names)?)
     };
+    let (manifest, assembly, writer, copied) = settled;
     Ok(Prepared {
         keydir,
         checkpoint,

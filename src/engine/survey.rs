@@ -43,7 +43,8 @@ impl Boundary {
         }
         if record.header.flags.has(Flags::BATCH_CONTINUES) {
             self.batch = Some(version);
-        } else {
+        } else if !record.header.flags.has(Flags::INTERNAL) {
+            // A marker is written with what follows it: alone it is left of a write that is not whole.
             self.batch = None;
             self.good = record.offset + record.header.record_len();
         }

@@ -10,15 +10,6 @@
 use std::io::{self, IoSlice};
 use std::path::Path;
 
-/// Whether a lock shuts out everyone or writers only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LockKind {
-    /// For a writer.
-    Exclusive,
-    /// For readers: any number of them, no writer.
-    Shared,
-}
-
 /// How a directory is to be opened.
 #[derive(Clone, Copy, Debug)]
 pub struct DirOptions {
@@ -67,8 +58,8 @@ pub trait Dir: Send + Sync + 'static {
     /// An open file of this directory.
     type File: File;
 
-    /// Takes the directory's lock, or answers `false` when another holder conflicts. Never waits.
-    fn try_lock(&self, kind: LockKind) -> io::Result<bool>;
+    /// Takes the directory's lock, which is for writers, or answers `false` when another has it. Never waits.
+    fn try_lock(&self) -> io::Result<bool>;
 
     /// Releases the lock for every process that inherited the descriptor.
     fn unlock(&self) -> io::Result<()>;

@@ -1,8 +1,8 @@
-//! Who may have a directory open together, and what is said to who may not.
+//! One writer has a directory, and what is said to a second.
 
 use crate::support::{Child, OPTIONS, Scratch, claim, sleep_forever};
 use bitcask::io::disk::Disk;
-use bitcask::io::env::{Dir, Env, LockKind::Exclusive, LockKind::Shared};
+use bitcask::io::env::{Dir, Env};
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 
@@ -10,30 +10,20 @@ use std::os::fd::AsRawFd;
 fn two_writers_of_one_process_conflict_and_the_message_says_so() {
     let scratch = Scratch::new();
     let (first, second) = (scratch.open(), scratch.open());
-    assert!(first.try_lock(Exclusive).unwrap());
-    assert!(!second.try_lock(Exclusive).unwrap());
-    assert!(!second.try_lock(Shared).unwrap());
+    assert!(first.try_lock().unwrap());
+    assert!(!second.try_lock().unwrap());
     assert_eq!(second.lock_holder(), "this process has it open already");
-}
-
-#[test]
-fn readers_share_and_shut_a_writer_out() {
-    let scratch = Scratch::new();
-    let (first, second, third) = (scratch.open(), scratch.open(), scratch.open());
-    assert!(first.try_lock(Shared).unwrap());
-    assert!(second.try_lock(Shared).unwrap());
-    assert!(!third.try_lock(Exclusive).unwrap());
 }
 
 #[test]
 fn unlocking_and_dropping_each_let_the_next_one_in() {
     let scratch = Scratch::new();
     let (first, second) = (scratch.open(), scratch.open());
-    assert!(first.try_lock(Exclusive).unwrap());
+    assert!(first.try_lock().unwrap());
     first.unlock().unwrap();
-    assert!(second.try_lock(Exclusive).unwrap());
+    assert!(second.try_lock().unwrap());
     drop(second);
-    assert!(first.try_lock(Exclusive).unwrap());
+    assert!(first.try_lock().unwrap());
 }
 
 #[test]
@@ -41,11 +31,11 @@ fn a_writer_of_another_process_conflicts_and_is_named() {
     let scratch = Scratch::new();
     let path = scratch.path();
     let dir = scratch.open();
-    assert!(dir.try_lock(Exclusive).unwrap());
+    assert!(dir.try_lock().unwrap());
     let parent = std::process::id();
     let child = Child::fork(|| {
         let dir = Disk.open_dir(path, OPTIONS).unwrap();
-        claim(!dir.try_lock(Exclusive).unwrap(), "both hold the lock")?;
+        claim(!dir.try_lock().unwrap(), "both hold the lock")?;
         let holder = dir.lock_holder();
         claim(holder.starts_with(&format!("process {parent} (")), &holder)
     });
@@ -59,7 +49,7 @@ fn the_lock_of_a_killed_owner_is_free_though_its_child_lives() {
     let (mut reader, mut writer) = std::io::pipe().unwrap();
     let owner = Child::fork(|| {
         let dir = Disk.open_dir(path, OPTIONS).unwrap();
-        claim(dir.try_lock(Exclusive).unwrap(), "not locked")?;
+        claim(dir.try_lock().unwrap(), "not locked")?;
         // The child reports itself: only then has its `fork` returned and its copy been closed.
         let _child = Child::fork(|| {
             writer.write_all(&std::process::id().to_ne_bytes()).unwrap();
@@ -70,9 +60,9 @@ fn the_lock_of_a_killed_owner_is_free_though_its_child_lives() {
     let mut pid = [0; 4];
     reader.read_exact(&mut pid).unwrap();
     let dir = scratch.open();
-    assert!(!dir.try_lock(Exclusive).unwrap(), "the owner lives");
+    assert!(!dir.try_lock().unwrap(), "the owner lives");
     owner.kill();
-    assert!(dir.try_lock(Exclusive).unwrap(), "{}", dir.lock_holder());
+    assert!(dir.try_lock().unwrap(), "{}", dir.lock_holder());
     // SAFETY: no pointers; the orphan was started by this test and lives until this.
     assert_eq!(unsafe { libc::kill(libc::pid_t::from_ne_bytes(pid), libc::SIGKILL) }, 0);
 }
@@ -99,9 +89,9 @@ fn a_dead_owners_lock_in_a_living_child_is_told_as_such() {
         std::thread::yield_now();
     }
     let dir = scratch.open();
-    let (unreaped_locked, unreaped) = (dir.try_lock(Exclusive).unwrap(), dir.lock_holder());
+    let (unreaped_locked, unreaped) = (dir.try_lock().unwrap(), dir.lock_holder());
     let ended_well = owner.succeeded();
-    let (reaped_locked, reaped) = (dir.try_lock(Exclusive).unwrap(), dir.lock_holder());
+    let (reaped_locked, reaped) = (dir.try_lock().unwrap(), dir.lock_holder());
     // SAFETY: no pointers; the orphan was started by this test and lives until this.
     assert_eq!(unsafe { libc::kill(libc::pid_t::from_ne_bytes(pid), libc::SIGKILL) }, 0);
     assert!(ended_well && !unreaped_locked && !reaped_locked);
@@ -117,14 +107,14 @@ fn the_owners_close_frees_the_lock_though_a_bare_clone_keeps_the_descriptor() {
     let scratch = Scratch::new();
     for close in [true, false] {
         let dir = scratch.open();
-        assert!(dir.try_lock(Exclusive).unwrap());
+        assert!(dir.try_lock().unwrap());
         let clone = Child::bare_clone(sleep_forever);
         if close {
             dir.unlock().unwrap();
         }
         drop(dir);
         let next = scratch.open();
-        assert!(next.try_lock(Exclusive).unwrap(), "{}", next.lock_holder());
+        assert!(next.try_lock().unwrap(), "{}", next.lock_holder());
         clone.kill();
     }
 }
@@ -133,7 +123,7 @@ fn the_owners_close_frees_the_lock_though_a_bare_clone_keeps_the_descriptor() {
 fn a_child_that_unlocks_and_drops_leaves_the_parents_lock_alone() {
     let scratch = Scratch::new();
     let dir = scratch.open();
-    assert!(dir.try_lock(Exclusive).unwrap());
+    assert!(dir.try_lock().unwrap());
     let copy = &raw const dir;
     let release = || {
         // SAFETY: this address space is the child's own copy, left by `_exit`: nothing is dropped twice.
@@ -144,5 +134,5 @@ fn a_child_that_unlocks_and_drops_leaves_the_parents_lock_alone() {
     };
     assert!(Child::fork(release).succeeded());
     assert!(Child::bare_clone(release).succeeded());
-    assert!(!scratch.open().try_lock(Shared).unwrap());
+    assert!(!scratch.open().try_lock().unwrap());
 }

@@ -1,4 +1,4 @@
-//! A read-only handle refuses every write and leaves no trace.
+//! A read-only handle refuses every write and leaves no trace, whatever a writer does beside it.
 
 use crate::support::{Child, Scratch};
 use crate::{open, read_only, small_segments};
@@ -8,6 +8,7 @@ use bitcask::options::{IoMode, Options};
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// Everything about a directory but access times: of itself and of each file inode, size, mode, change time, bytes.
 type Trace = BTreeMap<String, (Vec<i128>, Vec<u8>)>;
@@ -96,4 +97,88 @@ fn a_reader_makes_neither_store_nor_directory() {
     assert!(open(&absent, &read_only()).is_err());
     assert!(open(scratch.path(), &read_only()).is_err());
     assert_eq!(std::fs::read_dir(scratch.path()).expect("a directory").count(), 0);
+}
+
+/// How many keys the writer of [`beside_a_writer`] puts again and again.
+const KEYS: u64 = 300;
+/// How long it does so.
+const BESIDE: Duration = Duration::from_secs(4);
+
+/// The value of put number `n`: its number, and bytes that follow from it.
+fn numbered(n: u64) -> Vec<u8> {
+    let len = usize::try_from(n % 700).expect("small");
+    let fill = n.to_le_bytes()[0];
+    [&n.to_le_bytes()[..], &vec![fill; len]].concat()
+}
+
+/// Puts numbered values round and round, with rotations, hints and merges, in a child; `read` is asked in turn with a
+/// number that was acknowledged before, in this process.
+fn beside_a_writer(path: &Path, mut read: impl FnMut(u64)) {
+    let acknowledged = path.with_extension("acknowledged");
+    std::fs::write(&acknowledged, 0u64.to_le_bytes()).expect("a file");
+    let writer = Child::fork(|| {
+        use std::os::unix::fs::FileExt;
+        let file =
+            std::fs::OpenOptions::new().write(true).open(&acknowledged).map_err(|err| err.to_string())?;
+        let db = open(path, &small_segments()).map_err(|err| err.to_string())?;
+        let began = Instant::now();
+        let mut n = 1;
+        while began.elapsed() < BESIDE + Duration::from_secs(1) {
+            db.put(&(n % KEYS).to_le_bytes(), &numbered(n)).map_err(|err| err.to_string())?;
+            file.write_all_at(&n.to_le_bytes(), 0).map_err(|err| err.to_string())?;
+            if n % 3000 == 0 {
+                db.merge(&bitcask::options::MergePolicy::default()).map_err(|err| err.to_string())?;
+            }
+            n += 1;
+        }
+        db.close().map_err(|err| err.to_string())
+    });
+    let began = Instant::now();
+    let mut last = 0;
+    while began.elapsed() < BESIDE {
+        let bytes = std::fs::read(&acknowledged).expect("a file");
+        last = u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
+        if last > 0 {
+            read(last);
+        }
+    }
+    assert!(writer.succeeded());
+    std::fs::remove_file(acknowledged).expect("a file");
+    assert!(last > 10_000, "the writer got nowhere: {last}");
+}
+
+/// What `db` shows is what the first so many puts left, and how many that is.
+fn puts_shown(db: &bitcask::engine::Store) -> u64 {
+    let mut shown = Vec::new();
+    for key in 0..KEYS {
+        let value = db.get(&key.to_le_bytes(), <[u8]>::to_vec).expect("get");
+        shown.extend(value.map(|value| {
+            let n = u64::from_le_bytes(*value.first_chunk().expect("a number"));
+            assert!(n % KEYS == key && value == numbered(n), "key {key} has another's value");
+            n
+        }));
+    }
+    shown.sort_unstable();
+    let last = *shown.last().expect("a key");
+    let first = (last + 1).saturating_sub(KEYS).max(1);
+    assert_eq!(shown, (first..=last).collect::<Vec<_>>(), "not what a prefix of the puts leaves");
+    let stats = db.stats().expect("open");
+    assert_eq!((stats.corrupt_records, stats.degraded), (0, None));
+    last
+}
+
+#[test]
+fn a_reader_opens_beside_a_writer_and_sees_all_that_was_acknowledged() {
+    let scratch = Scratch::new();
+    let path = scratch.path().join("store");
+    let mut opens = 0;
+    beside_a_writer(&path, |acknowledged| {
+        let io = if opens % 2 == 0 { IoMode::Mmap } else { IoMode::Pread };
+        let db = open(&path, &Options { io, ..read_only() }).expect("open");
+        let shown = puts_shown(&db);
+        assert!(shown >= acknowledged, "{shown} puts shown, {acknowledged} were acknowledged");
+        opens += 1;
+    });
+    println!("{opens} opens");
+    assert!(opens > 10);
 }

@@ -4,6 +4,7 @@
 
 use bitcask::engine::Db;
 use bitcask::features::batch::Batch;
+use bitcask::io::env::Env;
 use bitcask::io::sim::{Rng, Sim};
 use bitcask::options::{MergePolicy, Options, SyncMode};
 use bitcask::{Error, Result};
@@ -131,7 +132,7 @@ pub fn apply(state: &mut State, write: &Write) {
 }
 
 /// Does `write` to the store.
-pub fn perform(db: &Db<Sim>, write: &Write) -> Result<()> {
+pub fn perform<E: Env>(db: &Db<E>, write: &Write) -> Result<()> {
     match write {
         Write::Put(at, number) => db.put(&key(*at), &value(*number)).map(|_| ()),
         Write::Delete(at) => db.delete(&key(*at)).map(|_| ()),
@@ -154,7 +155,7 @@ pub fn open(sim: &Sim, options: &Options) -> Result<Db<Sim>> {
 }
 
 /// What the store holds, every byte of every value compared.
-pub fn observe(db: &Db<Sim>) -> std::result::Result<State, String> {
+pub fn observe<E: Env>(db: &Db<E>) -> std::result::Result<State, String> {
     let mut state = empty();
     for (at, held) in state.iter_mut().enumerate() {
         let found =

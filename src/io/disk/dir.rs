@@ -12,7 +12,7 @@
 #![expect(unsafe_code, reason = "the *at calls and flock take raw descriptors, readdir hands out pointers")]
 
 use super::{DiskFile, fork, holder, network, sys};
-use crate::io::env::{Dir, DirOptions, LockKind};
+use crate::io::env::{Dir, DirOptions};
 use std::ffi::{CStr, CString, OsStr};
 use std::io;
 use std::mem::MaybeUninit;
@@ -87,14 +87,10 @@ impl Drop for DiskDir {
 impl Dir for DiskDir {
     type File = DiskFile;
 
-    fn try_lock(&self, kind: LockKind) -> io::Result<bool> {
+    fn try_lock(&self) -> io::Result<bool> {
         let fd = self.fd()?;
-        let operation = match kind {
-            LockKind::Exclusive => libc::LOCK_EX,
-            LockKind::Shared => libc::LOCK_SH,
-        };
         // SAFETY: no pointers are passed and the descriptor is ours.
-        match sys::retry(|| unsafe { libc::flock(fd, operation | libc::LOCK_NB) }) {
+        match sys::retry(|| unsafe { libc::flock(fd, libc::LOCK_EX | libc::LOCK_NB) }) {
             Ok(_) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
             Err(error) => Err(error),

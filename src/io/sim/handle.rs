@@ -12,7 +12,7 @@ use super::fault::{Call, Verdict};
 use super::machine::Sim;
 use super::path::{check_name, components, os_error};
 use super::state::{Held, State};
-use crate::io::env::{Dir, DirOptions, File, LockKind, Map};
+use crate::io::env::{Dir, DirOptions, File, Map};
 use crate::sync::Arc;
 
 /// An open directory. Its lock, if it holds one, is released when it is dropped.
@@ -86,20 +86,15 @@ impl State {
 impl Dir for SimDir {
     type File = SimFile;
 
-    fn try_lock(&self, kind: LockKind) -> io::Result<bool> {
+    fn try_lock(&self) -> io::Result<bool> {
         let mut state = self.sim.state();
         let outcome = state.begin(Call::Lock, None)?;
-        // As flock does: a second lock by the same descriptor converts the first, and a conversion gives the
-        // first up even when it then fails.
-        state.locks.retain(|held| held.handle != self.handle);
-        let conflict = state.locks.iter().any(|held| {
-            held.dir == self.dir && (kind == LockKind::Exclusive || held.kind == LockKind::Exclusive)
-        });
-        if !conflict {
-            state.locks.push(Held { dir: self.dir, handle: self.handle, kind });
+        let holder = state.locks.iter().find(|held| held.dir == self.dir).map(|held| held.handle);
+        if holder.is_none() {
+            state.locks.push(Held { dir: self.dir, handle: self.handle });
         }
         outcome.finish()?;
-        Ok(!conflict)
+        Ok(holder.is_none_or(|holder| holder == self.handle))
     }
 
     fn unlock(&self) -> io::Result<()> {
@@ -112,8 +107,8 @@ impl Dir for SimDir {
     fn lock_holder(&self) -> String {
         let state = self.sim.state();
         match state.locks.iter().find(|held| held.dir == self.dir) {
-            Some(held) => format!("simulated handle {} holds a lock ({:?})", held.handle, held.kind),
-            None => "nobody holds a lock".into(),
+            Some(held) => format!("simulated handle {} holds the lock", held.handle),
+            None => "nobody holds the lock".into(),
         }
     }
 

@@ -11,17 +11,15 @@ use super::disk::{DirChange, DirId, Dirty, Disk, FileId, Inode, Node, Op};
 use super::fault::{Call, Faults, Verdict};
 use super::path::os_error;
 use super::rng::Rng;
-use crate::io::env::LockKind;
 use crate::sync::Arc;
 
 /// How far the clock goes at each look.
 const TICK_NS: u64 = 1_000;
 
-/// A lock on a directory, held by one open handle.
+/// The lock of a directory, held by one open handle.
 pub(super) struct Held {
     pub(super) dir: DirId,
     pub(super) handle: u64,
-    pub(super) kind: LockKind,
 }
 
 pub(super) struct State {

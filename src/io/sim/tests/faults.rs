@@ -1,7 +1,6 @@
 //! Calls fail exactly as planned.
 
 use super::*;
-use crate::io::env::LockKind;
 use crate::io::sim::{Call, FaultPlan};
 
 fn write_results(sim: &Sim, dir: &SimDir, plan: FaultPlan) -> Vec<Result<usize, i32>> {
@@ -40,7 +39,7 @@ fn every_kind_of_call_can_be_failed_and_is_counted() {
     type Try = fn(&Sim, &SimDir, &SimFile) -> io::Result<()>;
     let tries: [(Call, Try); Call::COUNT] = [
         (Call::OpenDir, |sim, _, _| sim.open_dir(Path::new(DIR), OPTIONS).map(drop)),
-        (Call::Lock, |_, dir, _| dir.try_lock(LockKind::Shared).map(drop)),
+        (Call::Lock, |_, dir, _| dir.try_lock().map(drop)),
         (Call::Names, |_, dir, _| dir.names().map(drop)),
         (Call::Open, |_, dir, _| dir.open("a", true).map(drop)),
         (Call::Create, |_, dir, _| dir.create("b").map(drop)),

@@ -1,55 +1,36 @@
 //! Locks, clock, randomness, threads and the gate.
 
 use super::*;
-use crate::io::env::LockKind::{Exclusive, Shared};
 use crate::sync::{Arc, AtomicU64, Ordering};
 
 #[test]
-fn an_exclusive_lock_shuts_out_every_other_handle() {
+fn a_lock_shuts_out_every_other_handle_and_can_be_taken_again_by_its_own() {
     let (sim, dir) = machine();
     let other = open_dir(&sim);
-    assert!(dir.try_lock(Exclusive).unwrap());
-    assert!(!other.try_lock(Exclusive).unwrap());
-    assert!(!other.try_lock(Shared).unwrap());
-    assert!(other.lock_holder().contains("Exclusive"));
-}
-
-#[test]
-fn shared_locks_live_together_and_shut_out_a_writer() {
-    let (sim, dir) = machine();
-    let other = open_dir(&sim);
-    assert!(dir.try_lock(Shared).unwrap() && other.try_lock(Shared).unwrap());
-    assert!(!open_dir(&sim).try_lock(Exclusive).unwrap());
-}
-
-#[test]
-fn a_second_lock_by_one_handle_converts_the_first_and_loses_it_when_refused() {
-    let (sim, dir) = machine();
-    let other = open_dir(&sim);
-    assert!(dir.try_lock(Exclusive).unwrap() && dir.try_lock(Shared).unwrap());
-    assert!(other.try_lock(Shared).unwrap(), "the exclusive lock is gone");
-    assert!(!dir.try_lock(Exclusive).unwrap(), "another shares");
-    assert!(other.try_lock(Exclusive).unwrap(), "the shared lock is gone too, as with flock");
+    assert!(dir.try_lock().unwrap());
+    assert!(!other.try_lock().unwrap());
+    assert!(dir.try_lock().unwrap());
+    assert!(other.lock_holder().contains("holds the lock"));
 }
 
 #[test]
 fn a_lock_ends_with_unlock_with_its_handle_and_with_the_machine() {
     let (sim, dir) = machine();
     let other = open_dir(&sim);
-    assert!(dir.try_lock(Exclusive).unwrap());
-    assert!(open_dir(&after(&sim, Survival::Everything)).try_lock(Exclusive).unwrap());
+    assert!(dir.try_lock().unwrap());
+    assert!(open_dir(&after(&sim, Survival::Everything)).try_lock().unwrap());
     dir.unlock().unwrap();
-    assert!(other.try_lock(Exclusive).unwrap());
+    assert!(other.try_lock().unwrap());
     drop(other);
-    assert!(dir.try_lock(Exclusive).unwrap());
+    assert!(dir.try_lock().unwrap());
 }
 
 #[test]
 fn directories_are_locked_apart() {
     let (sim, dir) = machine();
-    assert!(dir.try_lock(Exclusive).unwrap());
+    assert!(dir.try_lock().unwrap());
     let other = sim.open_dir(Path::new("/other"), OPTIONS).unwrap();
-    assert!(other.try_lock(Exclusive).unwrap());
+    assert!(other.try_lock().unwrap());
 }
 
 #[test]
