@@ -423,8 +423,8 @@ fn whatever_fails_while_a_checkpoint_is_written_the_close_is_clean() {
         for nth in 1..=6 {
             let sim = image(&closed);
             let db = open(&sim, &plain()).expect("an open");
-            put(&db, &mut model, 3, number(nth as usize));
-            let mut plan = FaultPlan::nth(nth).on(CHECKPOINT).only(&calls).errno(errno);
+            put(&db, &mut model, 3, nth);
+            let mut plan = FaultPlan::nth(u64::from(nth)).on(CHECKPOINT).only(&calls).errno(errno);
             if let Some(bytes) = short {
                 plan = plan.short(bytes).then_error();
             }
