@@ -137,7 +137,7 @@ impl Run {
         sim.make_dirs(support::DIR);
         sim.start_log();
         let possible = vec![States::from([empty()])];
-        let options = Options { checkpoint: seed % 4 != 0, ..options(sync) };
+        let options = Options { checkpoint: !seed.is_multiple_of(4), ..options(sync) };
         Run { sim, options, db: None, possible, failed_writes: 0, fault, cases: 0 }
     }
 
