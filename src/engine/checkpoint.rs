@@ -204,3 +204,27 @@ pub(super) fn state_of(mark: HintMark) -> HintState {
         HintMark::Impossible => HintState::Impossible,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Db;
+    use crate::io::sim::Sim;
+    use crate::options::Options;
+    use std::path::Path;
+
+    const DIR: &str = "/store";
+
+    #[test]
+    fn an_index_that_a_merge_left_behind_is_not_written() {
+        for behind in [false, true] {
+            let sim = Sim::new(1);
+            sim.make_dirs(DIR);
+            let db = Db::open(sim.clone(), Path::new(DIR), &Options::default()).unwrap();
+            db.put(b"k", b"v").unwrap();
+            db.inner().index_is_behind.store(behind, Ordering::Relaxed);
+            db.close().unwrap();
+            assert_eq!(sim.read_file(DIR, CHECKPOINT).is_none(), behind);
+        }
+    }
+}
