@@ -70,7 +70,7 @@ impl<E: Env> Inner<E> {
         }
         let written = match self.dir.remove(CHECKPOINT) {
             Err(err) if err.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", CHECKPOINT, err)),
-            _ if !self.options.checkpoint || !self.is_fit_for_checkpoint() => return,
+            _ if !self.options.checkpoint => return,
             _ => self.write_new_checkpoint(closing, close, active),
         };
         if let Err(err) = written {
@@ -109,7 +109,11 @@ impl<E: Env> Inner<E> {
     }
 
     fn write_new_checkpoint(&self, closing: &Manifest, close: CleanClose, active: Sealed) -> Result<()> {
-        while self.keydir.bring_in_next()? {}
+        while self.is_fit_for_checkpoint() && self.keydir.bring_in_next()? {}
+        // What came in last may have shown that the store is degraded.
+        if !self.is_fit_for_checkpoint() {
+            return Ok(());
+        }
         let behind =
             || Error::corrupt(CHECKPOINT, 0, "the index names a segment that is not in the manifest");
         let segments = self.segment_lines(closing).ok_or_else(behind)?;

@@ -95,11 +95,12 @@ impl<E: Env> Inner<E> {
     fn merge(&self, policy: &MergePolicy) -> Result<Merged> {
         let _merging = self.merging.lock();
         self.health.check()?;
+        // Keys that are not in the index yet would look dead, or be left with the inputs; and only with the last of them
+        // is it known that the store is not degraded.
+        while self.keydir.bring_in_next()? {}
         if self.degraded.get().is_some() {
             return Ok(Merged::Nothing);
         }
-        // Keys that are not in the index yet would look dead, or be left with the inputs.
-        while self.keydir.bring_in_next()? {}
         let Some((inputs, older)) = self.choose(policy)? else {
             return Ok(Merged::Nothing);
         };
