@@ -42,7 +42,7 @@ impl<E: Env> Inner<E> {
     }
 
     /// Brings in what a checkpoint holds of the index, until the store is closing.
-    fn bring_in_index(&self) -> Result<()> {
+    pub(super) fn bring_in_index(&self) -> Result<()> {
         while self.keydir.is_partial() && self.keydir.prepare() && !self.merge_bell.is_stopping() {}
         while !self.merge_bell.is_stopping() && self.keydir.bring_in_next()? {}
         Ok(())
@@ -144,4 +144,28 @@ impl<E: Env> Inner<E> {
 enum Gathered {
     Whole(HintBuilder),
     Damaged,
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::engine::db::Db;
+    use crate::io::sim::Sim;
+    use crate::options::Options;
+    use std::path::Path;
+
+    const DIR: &str = "/store";
+
+    #[test]
+    fn a_close_need_not_wait_for_an_index_that_is_being_brought_in() {
+        let sim = Sim::new(1);
+        sim.make_dirs(DIR);
+        let open = || Db::open(sim.clone(), Path::new(DIR), &Options::default()).unwrap();
+        let db = open();
+        db.put(b"a", b"1").unwrap();
+        db.close().unwrap();
+        let db = open();
+        db.inner().merge_bell.stop();
+        db.step_merge_thread().unwrap();
+        assert!(db.inner().keydir.is_partial());
+    }
 }

@@ -97,7 +97,10 @@ impl<E: Env> Inner<E> {
         self.health.check()?;
         // Keys that are not in the index yet would look dead, or be left with the inputs; and only with the last of them
         // is it known that the store is not degraded.
-        while self.keydir.bring_in_next()? {}
+        self.bring_in_index()?;
+        if self.keydir.is_partial() {
+            return Ok(Merged::Stopped);
+        }
         if self.degraded.get().is_some() {
             return Ok(Merged::Nothing);
         }
