@@ -9,7 +9,7 @@ use bitcask::format::checkpoint::{
     decode_tables,
 };
 use bitcask::format::coding::{Id128, crc32c};
-use bitcask::format::names::CHECKPOINT;
+use bitcask::format::names::{CHECKPOINT, MANIFEST};
 use bitcask::io::sim::{Call, FaultPlan, Rng, Sim, Survival};
 use bitcask::options::{MergeMode, MergePolicy, Options, SyncMode};
 use bitcask::stats::Stats;
@@ -469,6 +469,24 @@ fn whatever_fails_while_a_checkpoint_is_written_the_close_is_clean() {
             assert_eq!(stats(&db).recovered_records, 0);
             check(&db, &model);
         }
+    }
+}
+
+/// A checkpoint may take the last room there is.
+#[test]
+fn a_close_that_has_no_room_for_both_leaves_the_manifest() {
+    let (sim, mut model) = closed(&plain());
+    for calls in [Call::Create, Call::Write, Call::SyncData, Call::Rename] {
+        let db = open(&sim, &plain()).expect("an open");
+        put(&db, &mut model, 3, 33);
+        sim.fail(FaultPlan::nth(1).on(MANIFEST).only(&[calls]).errno(libc::ENOSPC));
+        db.close().expect("a close");
+        sim.clear_faults();
+        assert!(sim.read_file(DIR, CHECKPOINT).is_none(), "{calls:?}");
+        let db = open(&sim, &plain()).expect("an open");
+        assert_eq!(stats(&db).recovered_records, 0, "{calls:?}");
+        check(&db, &model);
+        db.close().expect("a close");
     }
 }
 

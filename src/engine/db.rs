@@ -2,10 +2,11 @@
 
 use super::background::{self, Duty};
 use super::bell::Bell;
-use super::manifest_file;
+use super::manifest_file::{self, ReplaceError};
 use super::shared::Inner;
 use crate::error::{Error, Result};
 use crate::format::manifest::CleanClose;
+use crate::format::names::CHECKPOINT;
 use crate::io::env::{Dir, Env, Thread};
 use crate::log;
 use crate::options::{MergeMode, MergePolicy, SyncMode};
@@ -177,7 +178,15 @@ impl<E: Env> Inner<E> {
         last.clean_close = Some(close);
         last.keys = self.keydir.len();
         self.write_checkpoint(&last, close, active);
-        manifest_file::replace(&self.dir, &last).map_err(|failed| failed.into_error())
+        let replace = || manifest_file::replace(&self.dir, &last);
+        let replaced = replace().or_else(|failed| match failed {
+            // The checkpoint may have taken the last room, and matters less.
+            ReplaceError::Unchanged(Error::NoSpace { .. }) if self.dir.remove(CHECKPOINT).is_ok() => {
+                replace()
+            }
+            failed => Err(failed),
+        });
+        replaced.map_err(|failed| failed.into_error())
     }
 
     fn stats(&self) -> Stats {
