@@ -170,12 +170,13 @@
  * A close writes the index, 24 bytes a key, to the file keydir.checkpoint, and the
  * next bitcask_open() answers at once, whatever the number of keys: a part of the
  * index is read when a call first needs it, and a thread of the library reads the
- * rest. Such a call may take some tens of microseconds longer, or a read of the
- * device. After a crash, or when the file is not that of the last close or
- * "checkpoint" is false, the open reads the hints of the segments, on all cores;
- * the statistic opened_from_checkpoint says which it was. A damaged checkpoint
- * costs time and nothing else. A close takes longer by the time to write the file,
- * unless nothing was written since an open from it; it does not wait for the device.
+ * rest (not with "read_only"). Such a call may take some tens of microseconds
+ * longer, or a read of the device. After a crash, or when the file is not that of
+ * the last close or "checkpoint" is false, the open reads the hints of the segments,
+ * on all cores; the statistic opened_from_checkpoint says which it was. A damaged
+ * checkpoint costs time and nothing else. A close takes longer by the time to read
+ * what was not read yet and to write the file, unless nothing was written since an
+ * open from it; it does not wait for the device.
  *
  *
  * MERGE

@@ -431,6 +431,24 @@ fn a_reader_uses_the_checkpoint_and_changes_nothing() {
     assert_eq!(sim.contents(DIR), before);
 }
 
+/// The log that a reader falls back to is that of its open, whatever a writer has made of it since.
+#[test]
+fn a_reader_with_a_damaged_part_finds_segments_that_a_writer_merged_away() {
+    let (sim, model) = closed(&plain());
+    sim.corrupt(DIR, CHECKPOINT, start_of(&checkpoint(&sim), 1) + 20, 4);
+    let reader = open(&sim, &Options { read_only: true, ..plain() }).expect("a reader");
+    assert_eq!(get(&reader, 2), model.get(&2).copied());
+    let (db, mut later) = (open(&sim, &plain()).expect("an open"), model.clone());
+    (0..MANY).step_by(3).for_each(|key| put(&db, &mut later, key, 5));
+    (1..MANY).step_by(3).for_each(|key| delete(&db, &mut later, key));
+    db.step_log_thread().expect("jobs");
+    assert!(db.merge(&MergePolicy::everything()).expect("a merge") > 0);
+    check(&db, &later);
+    db.close().expect("a close");
+    check(&reader, &model);
+    assert_eq!((stats(&reader).background_errors, &stats(&reader).degraded), (1, &None));
+}
+
 #[test]
 fn hints_that_are_known_are_not_made_again() {
     let (sim, _) = closed(&plain());

@@ -6,7 +6,7 @@
 //!
 //! Slots are found through [`directory`](super::directory), searched and changed in [`group`](super::group), grown in
 //! [`grow`](super::grow); loading has rules of its own in [`load`](super::load), and an index may be there before its
-//! contents are: see [`pending`](super::pending).
+//! contents are: see [`parts`](super::parts).
 
 use super::arena::{Arena, MAX_PAGES, PAGE_BYTES, PageId};
 use super::digest::Digest;
