@@ -17,6 +17,11 @@ const BLOCKS_AT_ONCE: usize = 64;
 /// A hint whose header and table are sound.
 pub struct Hint<F: File> {
     file: F,
+    index: HintIndex,
+}
+
+/// What says of a hint's file where its blocks are, and what they must be.
+pub struct HintIndex {
     name: String,
     header: HintHeader,
     blocks: Vec<BlockRef>,
@@ -41,22 +46,27 @@ impl<F: File> Hint<F> {
         let Some(blocks) = table.and_then(|table| blocks_of(&table, &header)) else {
             return Ok(None);
         };
-        Ok(Some(Hint { file, name, header, blocks }))
+        Ok(Some(Hint { file, index: HintIndex { name, header, blocks } }))
+    }
+
+    /// Closes the file.
+    pub fn into_index(self) -> HintIndex {
+        self.index
     }
 
     /// What it says of itself.
     pub fn header(&self) -> &HintHeader {
-        &self.header
+        &self.index.header
     }
 
     /// How many blocks there are.
     pub fn block_count(&self) -> usize {
-        self.blocks.len()
+        self.index.block_count()
     }
 
     /// Its file name.
     pub fn name(&self) -> &str {
-        &self.name
+        self.index.name()
     }
 
     /// Hands the entries of `blocks` to `each`, in order; `false` when one is damaged, and then some may have been
@@ -73,7 +83,7 @@ impl<F: File> Hint<F> {
         for start in blocks.clone().step_by(BLOCKS_AT_ONCE) {
             bytes.clear();
             let part = start..blocks.end.min(start + BLOCKS_AT_ONCE);
-            let entries = self.blocks[part.clone()].iter().map(|block| u64::from(block.entries)).sum();
+            let entries = self.index.entries(part.clone());
             if !self.read_bytes(part, &mut bytes)? || !each_entry(&bytes, entries, &mut each)? {
                 return Ok(false);
             }
@@ -86,6 +96,46 @@ impl<F: File> Hint<F> {
     /// # Errors
     /// `Io`, `NoMemory`.
     pub fn read_bytes(&self, blocks: Range<usize>, out: &mut Vec<u8>) -> Result<bool> {
+        self.index.read_bytes(&self.file, blocks, out)
+    }
+
+    /// The filter of its keys, or `None` when it is damaged.
+    ///
+    /// # Errors
+    /// `Io`, `NoMemory`.
+    pub fn filter(&self) -> Result<Option<Vec<u8>>> {
+        let header = self.header();
+        let (Some(at), Ok(len)) = (header.filter_at(), usize::try_from(header.filter_len)) else {
+            return Ok(None);
+        };
+        let bytes = read_part(&self.file, self.name(), at, len)?;
+        Ok(bytes.filter(|bytes| crc32c(bytes) == header.filter_crc))
+    }
+}
+
+impl HintIndex {
+    /// How many blocks there are.
+    pub fn block_count(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// The hint's file name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Reads the entries of one block, back to back, into `out`; `false` when it is damaged.
+    ///
+    /// # Errors
+    /// `Io`, `NoMemory`.
+    pub fn read_block<F: File>(&self, file: &F, block: usize, out: &mut Vec<u8>) -> Result<bool> {
+        out.clear();
+        let blocks = block..block + 1;
+        let whole = self.read_bytes(file, blocks.clone(), out)?;
+        Ok(whole && each_entry(out, self.entries(blocks), &mut |_| Ok(()))?)
+    }
+
+    fn read_bytes<F: File>(&self, file: &F, blocks: Range<usize>, out: &mut Vec<u8>) -> Result<bool> {
         let (Some(first), Some(last)) = (self.blocks.get(blocks.start), blocks.end.checked_sub(1)) else {
             return Ok(true);
         };
@@ -93,8 +143,7 @@ impl<F: File> Hint<F> {
         let len = usize::try_from(self.end_of(last) - from).unwrap_or(usize::MAX);
         out.try_reserve(len).map_err(|_| Error::NoMemory { bytes: len })?;
         out.resize(old + len, 0);
-        let got =
-            read_full(&self.file, &mut out[old..], from).map_err(|err| Error::io("read", &self.name, err))?;
+        let got = read_full(file, &mut out[old..], from).map_err(|err| Error::io("read", &self.name, err))?;
         let mut rest = &out[old..old + got];
         for block in blocks {
             let len = usize::try_from(self.end_of(block) - self.blocks[block].offset).unwrap_or(usize::MAX);
@@ -106,16 +155,8 @@ impl<F: File> Hint<F> {
         Ok(true)
     }
 
-    /// The filter of its keys, or `None` when it is damaged.
-    ///
-    /// # Errors
-    /// `Io`, `NoMemory`.
-    pub fn filter(&self) -> Result<Option<Vec<u8>>> {
-        let (Some(at), Ok(len)) = (self.header.filter_at(), usize::try_from(self.header.filter_len)) else {
-            return Ok(None);
-        };
-        let bytes = read_part(&self.file, &self.name, at, len)?;
-        Ok(bytes.filter(|bytes| crc32c(bytes) == self.header.filter_crc))
+    fn entries(&self, blocks: Range<usize>) -> u64 {
+        self.blocks[blocks].iter().map(|block| u64::from(block.entries)).sum()
     }
 
     fn end_of(&self, block: usize) -> u64 {
@@ -271,7 +312,7 @@ mod tests {
         let whole = sim.read_file(DIR, NAME).expect("the file");
         let right = rows(&open(&sim, ID).expect("the hint"));
         let blocks_end =
-            HINT_HEADER_LEN + usize::try_from(open(&sim, ID).unwrap().header.blocks_len).unwrap();
+            HINT_HEADER_LEN + usize::try_from(open(&sim, ID).unwrap().header().blocks_len).unwrap();
         let filter_at = blocks_end + open(&sim, ID).unwrap().block_count() * BLOCK_REF_LEN;
         let read = |bytes: &[u8]| {
             sim.write_file(DIR, NAME, bytes);

@@ -2,6 +2,7 @@
 
 pub mod appender;
 pub mod hint_cursor;
+pub mod hint_finder;
 pub mod hint_reader;
 pub mod hint_writer;
 pub mod output;
