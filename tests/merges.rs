@@ -9,7 +9,7 @@ use bitcask::format::manifest::{Manifest, SegmentState};
 use bitcask::format::names;
 use bitcask::format::record::{Draft, Flags, RecordHeader};
 use bitcask::format::segment_header::SEGMENT_HEADER_LEN;
-use bitcask::io::sim::{FaultPlan, Sim, Survival};
+use bitcask::io::sim::{Call, FaultPlan, Rng, Sim, Survival};
 use bitcask::options::{MergeMode, MergePolicy, Options, SyncMode};
 use std::collections::BTreeMap;
 use support::{DIR, open, options};
@@ -306,7 +306,7 @@ fn a_reopen_does_not_begin_merges_that_give_nothing_back() {
 #[test]
 fn live_and_dead_bytes_are_those_of_a_full_scan_after_any_history() {
     for seed in 0..40u64 {
-        let mut rng = bitcask::io::sim::Rng::derive(&[seed, 9]);
+        let mut rng = Rng::derive(&[seed, 9]);
         let (sim, db) = fresh();
         for _ in 0..300 {
             let key = [u8::try_from(rng.below(40)).expect("a small number")];
@@ -323,4 +323,41 @@ fn live_and_dead_bytes_are_those_of_a_full_scan_after_any_history() {
         assert_eq!(running.live_bytes, scanned.live_bytes, "seed {seed}");
         assert!(running.disk_bytes >= scanned.live_bytes);
     }
+}
+
+#[test]
+fn a_hint_that_cannot_be_written_keeps_no_other_from_being_written() {
+    for (calls, errno, name) in [
+        (Call::Create, libc::EMFILE, names::hint(1)),
+        (Call::Write, libc::ENOSPC, names::hint(1)),
+        (Call::Read, libc::EIO, names::segment(1)),
+    ] {
+        let (sim, db) = fresh();
+        put_all(&db, EIGHT);
+        sim.fail(FaultPlan::nth(1).only(&[calls]).on(&name).errno(errno).sticky());
+        db.step_merge_thread().expect_err("the first hint cannot be made");
+        let has_hint = |(number, _): &(u64, _)| sim.files(DIR).contains_key(&names::hint(*number));
+        let hints: Vec<_> = sealed(&sim).iter().map(has_hint).collect();
+        assert_eq!(hints, [false, true, true], "{calls:?}");
+        // What has a hint is merged all the same, and then the caller is told.
+        let first = sealed(&sim)[0];
+        put_all(&db, &[("c", 3), ("d", 5), ("e", 6), ("f", 7)]);
+        db.merge(&MergePolicy::everything()).expect_err("the first hint still cannot be made");
+        assert_eq!((sealed(&sim)[0], db.stats().expect("stats").merges), (first, 1), "{calls:?}");
+        sim.clear_faults();
+        db.step_merge_thread().expect("hints");
+        assert!(sealed(&sim).iter().all(has_hint), "{calls:?}");
+    }
+}
+
+#[test]
+fn a_hint_is_made_without_reading_values_that_are_large() {
+    let (sim, db) = fresh();
+    db.put(b"large", &vec![7; 4 << 20]).expect("a put");
+    put_all(&db, &[("a", 1), ("b", 2), ("c", 3)]);
+    // Limits that no read reaches: they count the reads.
+    sim.fail(FaultPlan::nth(1).only(&[Call::Read]).on(&names::segment(1)).short(1 << 30).sticky());
+    db.step_merge_thread().expect("hints");
+    assert!((1..=4).contains(&sim.faults_fired()), "{} reads", sim.faults_fired());
+    assert!(sim.files(DIR).contains_key(&names::hint(1)));
 }

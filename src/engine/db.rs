@@ -107,8 +107,10 @@ impl<E: Env> Db<E> {
         if self.inner.options.merge == MergeMode::Off {
             return Err(Error::Invalid("the store was opened with merge \"off\"".to_string()));
         }
-        self.inner.write_hints()?;
-        self.inner.merge_until_done(policy).inspect_err(|_| self.inner.health.tell_poisoned())
+        // A hint that cannot be made keeps its own segment from being merged, and no other.
+        let hints = self.inner.write_hints();
+        let merges = self.inner.merge_until_done(policy);
+        merges.inspect_err(|_| self.inner.health.tell_poisoned()).and_then(|merges| hints.map(|()| merges))
     }
 
     /// Stops the threads, makes everything durable, marks the close as clean and releases the directory.

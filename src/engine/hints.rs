@@ -12,15 +12,25 @@ use crate::format::record::Flags;
 use crate::io::env::{Dir, Env};
 use crate::log;
 use crate::options::MergeMode;
+use crate::segment::hint_reader::Hint;
 use crate::segment::hint_writer::{HintBuilder, HintId};
 use crate::segment::scanner::{Scanner, Step};
 use crate::segment::view::{HintState, Segment};
 use crate::sync::Arc;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 
-/// How often the scan of a segment asks whether to go on, in records.
-const ASK_EVERY: u64 = 4096;
+/// How often the scan of a segment asks whether to go on.
+const ASK_EVERY_BYTES: u64 = 4 << 20;
+
+/// What became of a hint that was missing.
+enum Made {
+    Written,
+    /// There can be none.
+    Impossible,
+    /// The store is closing.
+    Stopped,
+}
 
 impl<E: Env> Inner<E> {
     /// One round of the merge thread's work. A failure is noted in the stats, and it is tried again.
@@ -36,7 +46,9 @@ impl<E: Env> Inner<E> {
         if may_begin && let Err(err) = self.merge_until_done(policy) {
             // Tried again when the next segment is sealed: until then it would only be the same work in vain.
             self.health.note_background_error(&err);
-            log::warn(format_args!("{}: a merge failed and left everything as it was: {err}", self.path));
+            if !self.health.is_poisoned() {
+                log::warn(format_args!("{}: a merge failed and left everything as it was: {err}", self.path));
+            }
         }
         hints
     }
@@ -48,26 +60,61 @@ impl<E: Env> Inner<E> {
         Ok(())
     }
 
-    /// Makes the hints that are missing, until the store is closing.
+    /// Makes the hints that are missing, until the store is closing. One that cannot be made keeps no other from it, and
+    /// the first failure is answered in the end.
     pub(super) fn write_hints(&self) -> Result<()> {
+        let (mut outcome, mut failed) = (Ok(()), HashSet::new());
         loop {
             // For each segment anew: merges may take their turn in between, and the log is told without a lock.
             let merging = self.merging.lock();
-            let Some((segment, sealed)) = self.without_hint().into_iter().next() else {
-                return Ok(());
+            let mut missing = self.without_hint().into_iter();
+            let Some((segment, sealed)) = missing.find(|(segment, _)| !failed.contains(&segment.uid)) else {
+                return outcome;
             };
-            match self.gather(&segment, &sealed)? {
-                None => return Ok(()),
-                Some(Gathered::Damaged) => segment.set_hint_state(HintState::Impossible),
-                Some(Gathered::Whole(builder)) => {
-                    if !self.write_hint(&segment, &sealed, builder)? {
-                        return Ok(());
-                    }
-                    segment.set_hint_state(HintState::Whole);
-                    drop(merging);
+            let made = self.make_hint(&segment, &sealed);
+            drop(merging);
+            match made {
+                Ok(Made::Written) => {
                     log::debug(format_args!("{}: wrote {}", self.path, names::hint(segment.number)));
                 }
+                Ok(Made::Impossible) => {}
+                Ok(Made::Stopped) => return Ok(()),
+                Err(err) => {
+                    failed.insert(segment.uid);
+                    outcome = outcome.and(Err(err));
+                }
             }
+        }
+    }
+
+    fn make_hint(&self, segment: &Segment<FileOf<E>>, sealed: &Sealed) -> Result<Made> {
+        let builder = match self.gather(segment, sealed)? {
+            None => return Ok(Made::Stopped),
+            Some(Gathered::Damaged) => {
+                segment.set_hint_state(HintState::Impossible);
+                return Ok(Made::Impossible);
+            }
+            Some(Gathered::Whole(builder)) => builder,
+        };
+        if !self.write_hint(segment, sealed, builder)? {
+            return Ok(Made::Stopped);
+        }
+        segment.set_hint_state(HintState::Whole);
+        Ok(Made::Written)
+    }
+
+    /// The hint of a sealed segment, if there is one that is the segment's and whole as far as opening it tells.
+    pub(super) fn hint_of(
+        &self,
+        segment: &Segment<FileOf<E>>,
+        entry: &SegmentEntry,
+    ) -> Result<Option<Hint<FileOf<E>>>> {
+        let name = names::hint(segment.number);
+        let id = HintId { database: self.database, uid: segment.uid, segment_len: entry.kept_len() };
+        match self.dir.open(&name, false) {
+            Ok(file) => Hint::open(file, name, id),
+            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(err) => Err(Error::io("open", name, err)),
         }
     }
 
@@ -95,8 +142,9 @@ impl<E: Env> Inner<E> {
     /// All records of a segment; `None` when the store is closing.
     fn gather(&self, segment: &Segment<FileOf<E>>, sealed: &Sealed) -> Result<Option<Gathered>> {
         let mut builder = HintBuilder::default();
-        let mut scanner = Scanner::new(&segment.file, &segment.name, segment.uid, RECORDS_AT, sealed.len);
-        let (mut records, mut tombstones) = (0, 0);
+        let mut scanner = Scanner::new(&segment.file, &segment.name, segment.uid, RECORDS_AT, sealed.len)
+            .over_large_values();
+        let (mut records, mut tombstones, mut asked) = (0, 0, RECORDS_AT);
         loop {
             match scanner.step()? {
                 Step::Record(record) if record.header.flags.has(Flags::INTERNAL) => {}
@@ -104,12 +152,15 @@ impl<E: Env> Inner<E> {
                     builder.add(&record.header, record.key, record.offset)?;
                     records += 1;
                     tombstones += u64::from(record.header.flags.has(Flags::TOMBSTONE));
-                    if records % ASK_EVERY == 0 && self.merge_bell.is_stopping() {
-                        return Ok(None);
-                    }
                 }
                 Step::Bad { .. } => return Ok(Some(Gathered::Damaged)),
                 Step::End => break,
+            }
+            if scanner.position() - asked >= ASK_EVERY_BYTES {
+                asked = scanner.position();
+                if self.merge_bell.is_stopping() {
+                    return Ok(None);
+                }
             }
         }
         // Counts other than the manifest's are those of a hint that no open would accept.

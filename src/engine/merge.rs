@@ -21,7 +21,6 @@ use crate::format::segment_header::SegmentHeader;
 use crate::io::env::{Dir, Env, File};
 use crate::keydir::location::Location;
 use crate::options::MergePolicy;
-use crate::segment::hint_reader::Hint;
 use crate::segment::hint_writer::{HintBuilder, HintId};
 use crate::segment::view::{HintState, Segment, SegmentId};
 use crate::sync::{Arc, Ordering};
@@ -155,16 +154,6 @@ impl<E: Env> Inner<E> {
         };
         let older = segments[..chosen.start].iter().map(filter).collect();
         Ok(Some((inputs, older)))
-    }
-
-    fn hint_of(&self, segment: &Segment<FileOf<E>>, entry: &SegmentEntry) -> Result<Option<Hint<FileOf<E>>>> {
-        let name = names::hint(segment.number);
-        let id = HintId { database: self.database, uid: segment.uid, segment_len: entry.kept_len() };
-        match self.dir.open(&name, false) {
-            Ok(file) => Hint::open(file, name, id),
-            Err(err) if err.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(err) => Err(Error::io("open", name, err)),
-        }
     }
 
     fn merge_inputs(

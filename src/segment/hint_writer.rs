@@ -20,8 +20,8 @@ use std::collections::binary_heap::PeekMut;
 
 /// How many items are sorted at once: some milliseconds' work.
 const RUN_LEN: usize = 1 << 15;
-/// How often the caller is asked whether to go on, in entries.
-const ASK_EVERY: usize = 4096;
+/// How often the caller is asked whether to go on.
+const ASK_EVERY_BYTES: usize = 1 << 20;
 
 /// Which segment a hint is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,12 +81,17 @@ impl HintBuilder {
             return Ok(false);
         }
         let mut body = Body::new(Output::new(file, name, HINT_HEADER_LEN as u64), secret);
-        for (number, item) in self.merged().enumerate() {
-            if number % ASK_EVERY == 0 && !go_on() {
-                return Ok(false);
-            }
+        let mut unasked = 0;
+        for item in self.merged() {
             let (entry, encoded) = self.entry(item);
             body.add(entry.key, encoded)?;
+            unasked += encoded.len();
+            if unasked >= ASK_EVERY_BYTES {
+                if !go_on() {
+                    return Ok(false);
+                }
+                unasked = 0;
+            }
         }
         let header = body.finish(HintHeader {
             database: id.database,

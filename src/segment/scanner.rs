@@ -1,7 +1,7 @@
 //! Reads a segment's records in order, for recovery and loading.
 //!
 //! The file is read in large steps into one buffer, so a scan runs at the speed of a plain read. No size in
-//! the file makes the scanner allocate: a value larger than the buffer is checksummed as it streams by.
+//! the file makes the scanner allocate: a value larger than the buffer is checksummed as it streams by, or passed over.
 
 use super::reader::read_full;
 use crate::error::{Error, Result};
@@ -22,7 +22,7 @@ pub struct Scanned<'a> {
     pub header: RecordHeader,
     /// Its key.
     pub key: &'a [u8],
-    /// Whether the value matches its checksum.
+    /// Whether the value matches its checksum; `true` of one that was passed over.
     pub value_ok: bool,
     /// What a watermark marker states.
     pub watermark: Option<Watermark>,
@@ -77,12 +77,21 @@ pub struct Scanner<'f, F: File> {
     end: u64,
     buf: Vec<u8>,
     buf_at: u64,
+    /// Whether values larger than the buffer are read.
+    reads_large_values: bool,
 }
 
 impl<'f, F: File> Scanner<'f, F> {
     /// Scans `start..end` of the segment with `uid`; `start` is a record boundary.
     pub fn new(file: &'f F, name: &'f str, uid: u64, start: u64, end: u64) -> Self {
-        Scanner { file, name, uid, at: start, end, buf: Vec::new(), buf_at: start }
+        Scanner { file, name, uid, at: start, end, buf: Vec::new(), buf_at: start, reads_large_values: true }
+    }
+
+    /// Passes over values larger than the buffer, for those who look for keys: a step then reads no more than a buffer
+    /// or two.
+    #[must_use]
+    pub fn over_large_values(self) -> Self {
+        Scanner { reads_large_values: false, ..self }
     }
 
     /// The next record, or what is there instead. After [`Step::Bad`] the scanner stands still until
@@ -112,7 +121,8 @@ impl<'f, F: File> Scanner<'f, F> {
             return Ok(Step::Bad { offset });
         };
         let value_at = offset + header.value_at() as u64;
-        let value_ok = self.stream_crc(value_at, u64::from(header.value_len))? == Some(header.value_crc);
+        let value_ok = !self.reads_large_values
+            || self.stream_crc(value_at, u64::from(header.value_len))? == Some(header.value_crc);
         self.at = offset + header.record_len();
         let head = self.window(offset, header.value_at())?;
         let key = head.get(header.header_len()..header.value_at()).unwrap_or_default();
