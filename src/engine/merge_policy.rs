@@ -9,6 +9,9 @@ use std::ops::Range;
 
 /// How many small segments next to each other are worth joining.
 const SMALL_JOINED: usize = 4;
+/// How many segments one merge takes, unless a single sorted run has more. While they are merged the hint of each is
+/// open and a part of it in memory: a quarter of the 1024 descriptors that a process usually may have, and 32 MiB.
+const MAX_INPUTS: usize = 256;
 
 /// What the policy knows of a sealed segment.
 #[derive(Clone, Copy, Debug)]
@@ -63,7 +66,8 @@ impl MergePolicy {
             let (mut triggered, mut small) = (false, 0);
             for (at, unit) in stretch.iter().enumerate().skip(from) {
                 bytes = bytes.saturating_add(unit.bytes);
-                if bytes > self.max_input_bytes && at > from {
+                let segments = stretch[from].segments.start..unit.segments.end;
+                if (bytes > self.max_input_bytes || segments.len() > MAX_INPUTS) && at > from {
                     break;
                 }
                 dead_bytes += unit.dead_bytes;
@@ -76,7 +80,6 @@ impl MergePolicy {
                         .as_ref()
                         .is_none_or(|&(held, held_size, _)| (held, held_size) < (dead_bytes, size))
                 {
-                    let segments = stretch[from].segments.start..unit.segments.end;
                     best = Some((dead_bytes, size, segments));
                 }
             }
@@ -147,6 +150,14 @@ mod tests {
         assert_eq!(choose(&[segment(1, 0); 3]), None);
         assert_eq!(choose(&[segment(1, 0); 4]), Some(0..4));
         assert_eq!(choose(&[segment(1, 0); 9]), Some(0..9));
+    }
+
+    #[test]
+    fn no_more_segments_are_taken_than_may_have_their_hints_open_unless_one_run_has_more() {
+        let mut segments = [segment(1, 0); 2 * MAX_INPUTS];
+        assert_eq!(choose(&segments), Some(0..MAX_INPUTS));
+        segments[..MAX_INPUTS + 1].fill(Candidate { run: Some(7), ..segment(1, 90) });
+        assert_eq!(choose(&segments), Some(0..MAX_INPUTS + 1));
     }
 
     #[test]
