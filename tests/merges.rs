@@ -5,11 +5,14 @@ mod support;
 use bitcask::Error;
 use bitcask::engine::Db;
 use bitcask::features::batch::Batch;
+use bitcask::format::filter;
+use bitcask::format::hint::HintHeader;
 use bitcask::format::manifest::{Manifest, SegmentState};
 use bitcask::format::names;
 use bitcask::format::record::{Draft, Flags, RecordHeader};
 use bitcask::format::segment_header::SEGMENT_HEADER_LEN;
 use bitcask::io::sim::{Call, FaultPlan, Rng, Sim, Survival};
+use bitcask::keydir::Secret;
 use bitcask::options::{MergeMode, MergePolicy, Options, SyncMode};
 use std::collections::BTreeMap;
 use support::{DIR, open, options};
@@ -326,6 +329,19 @@ fn live_and_dead_bytes_are_those_of_a_full_scan_after_any_history() {
 }
 
 #[test]
+fn a_merge_opens_nothing_any_more_once_the_manifest_lists_its_outputs() {
+    let (sim, db) = fresh();
+    put_all(&db, EIGHT);
+    db.step_merge_thread().expect("hints");
+    let inputs = sealed(&sim).len() as u64;
+    // Descriptors run out when the hints of the inputs are open.
+    sim.fail(FaultPlan::nth(inputs + 1).only(&[Call::Open]).errno(libc::EMFILE).sticky());
+    assert_eq!(db.merge(&MergePolicy::everything()).expect("a merge"), 1);
+    assert_eq!((get(&db, "a"), get(&db, "b"), get(&db, "g")), (Some(4), Some(2), Some(8)));
+    assert_eq!(db.stats().expect("stats").poisoned, None);
+}
+
+#[test]
 fn a_hint_that_cannot_be_written_keeps_no_other_from_being_written() {
     for (calls, errno, name) in [
         (Call::Create, libc::EMFILE, names::hint(1)),
@@ -360,4 +376,129 @@ fn a_hint_is_made_without_reading_values_that_are_large() {
     db.step_merge_thread().expect("hints");
     assert!((1..=4).contains(&sim.faults_fired()), "{} reads", sim.faults_fired());
     assert!(sim.files(DIR).contains_key(&names::hint(1)));
+}
+
+/// A store of many segments that hold other keys, then some whose keys were all deleted again: those keys, and how many
+/// segments came first.
+fn deleted_in_newer_segments() -> (Sim, Db<Sim>, Vec<[u8; 4]>, usize) {
+    let (sim, db) = fresh();
+    for key in 0..700u32 {
+        db.put(&key.to_be_bytes(), b"").expect("a put");
+        db.step_log_thread().expect("jobs");
+    }
+    put_all(&db, &[("fill", 1), ("fill", 2), ("fill", 3), ("fill", 4)]);
+    let older = sealed(&sim).len();
+    let keys: Vec<_> = (1000..1100u32).map(u32::to_be_bytes).collect();
+    for key in &keys {
+        db.put(key, b"").expect("a put");
+        db.step_log_thread().expect("jobs");
+    }
+    for key in &keys {
+        db.delete(key).expect("a delete");
+        db.step_log_thread().expect("jobs");
+    }
+    put_all(&db, &[("fill", 1), ("fill", 2), ("fill", 3), ("fill", 4)]);
+    db.step_merge_thread().expect("hints");
+    (sim, db, keys, older)
+}
+
+fn tombstones(sim: &Sim) -> u64 {
+    sealed(sim).iter().map(|(_, sealed)| sealed.tombstones).sum()
+}
+
+#[test]
+fn a_deletion_goes_when_no_older_segment_holds_the_key_whatever_the_filters_say() {
+    let (sim, db, keys, older) = deleted_in_newer_segments();
+    let secret = Secret::new(&manifest(&sim).hash_secret);
+    let maybe = |(number, _): &(u64, _)| {
+        let bytes = sim.read_file(DIR, &names::hint(*number)).expect("a hint");
+        let header = HintHeader::decode(&bytes, bytes.len() as u64).expect("a sound one");
+        let at = usize::try_from(header.filter_at().expect("a place")).expect("a small file");
+        keys.iter().filter(|key| filter::may_contain(&bytes[at..], secret.digest(*key).lo)).count()
+    };
+    let before = sealed(&sim);
+    assert!(before[..older].iter().map(maybe).sum::<usize>() > 0, "no filter errs: the test says nothing");
+    assert_eq!(tombstones(&sim), 100);
+    assert!(db.merge(&only_worst()).expect("a merge") > 0);
+    assert_eq!((&sealed(&sim)[..older - 1], tombstones(&sim)), (&before[..older - 1], 0));
+    db.close().expect("a close");
+    let db = open(&sim, &manual()).expect("it opens");
+    assert!(keys.iter().all(|key| !db.exists(key).expect("an answer")));
+    assert_eq!(db.count().expect("a count"), 701);
+}
+
+#[test]
+fn a_deletion_stays_while_the_hint_of_an_older_segment_is_damaged_anywhere() {
+    let hint = names::hint(1);
+    let kept = |damage: &dyn Fn(&Sim)| {
+        let (sim, db) = fresh();
+        put_all(&db, &[("k", 1), ("live 1", 1), ("live 2", 1)]);
+        db.delete(b"k").expect("a delete");
+        put_all(&db, &[("dead", 1), ("dead", 2), ("dead", 3), ("dead", 4), ("dead", 5)]);
+        db.step_merge_thread().expect("hints");
+        damage(&sim);
+        assert!(db.merge(&only_worst()).expect("a merge") > 0);
+        sim.clear_faults();
+        assert_eq!(tombstones(&sim), 1, "the deletion is still needed");
+        drop(db);
+        let db = open(&sim, &manual()).expect("it opens");
+        assert_eq!((get(&db, "k"), get(&db, "live 1")), (None, Some(1)));
+        sim
+    };
+    let len = kept(&|_| ()).files(DIR)[&hint];
+    for at in 0..len {
+        kept(&|sim| sim.corrupt(DIR, &hint, at, 1));
+    }
+    kept(&|sim| sim.remove_file(DIR, &hint));
+    kept(&|sim| sim.cut_file(DIR, &hint, len - 1));
+    for nth in 1..=4 {
+        kept(&|sim| sim.fail(FaultPlan::nth(nth).only(&[Call::Open, Call::Read]).on(&hint).sticky()));
+    }
+}
+
+#[test]
+fn the_hints_of_older_segments_are_read_for_deletions_alone() {
+    let (sim, db) = fresh();
+    put_all(&db, &[("live 1", 1), ("live 2", 1), ("live 3", 1), ("dead", 1), ("dead", 2), ("dead", 3)]);
+    put_all(&db, &[("dead", 4), ("dead", 5)]);
+    db.step_merge_thread().expect("hints");
+    sim.fail(FaultPlan::nth(1).only(&[Call::Open, Call::Read]).on(&names::hint(1)).sticky());
+    assert!(db.merge(&only_worst()).expect("a merge") > 0);
+    assert_eq!(sim.faults_fired(), 0);
+}
+
+#[test]
+fn outputs_that_are_more_than_their_inputs_lose_nothing_when_they_are_merged_again() {
+    let (sim, mut db) = fresh();
+    let mut held = BTreeMap::new();
+    let check = |db: &Db<Sim>, held: &BTreeMap<String, u8>| {
+        for (key, &byte) in held {
+            let len = if key.starts_with('a') { 520 } else { 300 };
+            let found = db.get(key.as_bytes(), <[u8]>::to_vec).expect("the key reads");
+            assert_eq!(found, Some(vec![byte; len]), "{key}");
+        }
+        assert_eq!(db.count().expect("a count"), held.len() as u64);
+    };
+    for round in 0..6u8 {
+        // A large and a small value fill a segment. By key the large ones come first, and no two of them fit one.
+        for n in [round, round + 1, round + 2, round + 3] {
+            for (key, len) in [(format!("a{n}"), 520), (format!("b{n}"), 300)] {
+                db.put(key.as_bytes(), &vec![round; len]).expect("a put");
+                db.step_log_thread().expect("jobs");
+                held.insert(key, round);
+            }
+        }
+        let before = sealed(&sim).len();
+        // The outputs of the round before are merged again, with half of what they hold overwritten.
+        assert_eq!(db.merge(&MergePolicy::everything()).expect("a merge"), 1);
+        assert!(round > 0 || sealed(&sim).len() > before, "{} of {before}", sealed(&sim).len());
+        check(&db, &held);
+        db.step_merge_thread().expect("jobs");
+        check(&open(&sim.crash(sim.op_count(), Survival::Everything), &manual()).expect("it opens"), &held);
+        if round % 2 == 1 {
+            db.close().expect("a close");
+            db = open(&sim, &manual()).expect("it opens");
+            check(&db, &held);
+        }
+    }
 }

@@ -50,7 +50,8 @@ impl<'f, F: File> Copier<'f, F> {
             let draft = Draft::copy_of(&record.header, record.key);
             let rest = record.offset + draft.header_len() as u64;
             self.begin(&draft, record.header.version)?;
-            self.append(&source.file, &source.name, rest, record.offset + record.header.record_len())?;
+            let end = record.offset + record.header.record_len();
+            self.append(&source.file, &source.name, rest, end, |_| true)?;
         }
     }
 
@@ -74,8 +75,16 @@ impl<'f, F: File> Copier<'f, F> {
         self.out.flush_if_large()
     }
 
-    /// Appends the bytes `at..end` of a file.
-    pub(super) fn append(&mut self, file: &F, name: &str, mut at: u64, end: u64) -> Result<()> {
+    /// Appends the bytes `at..end` of a file. `go_on` is told of each piece in bytes; `false` when it answered so and
+    /// the rest was left out.
+    pub(super) fn append(
+        &mut self,
+        file: &F,
+        name: &str,
+        mut at: u64,
+        end: u64,
+        mut go_on: impl FnMut(u64) -> bool,
+    ) -> Result<bool> {
         while at < end {
             let want = usize::try_from(end - at).unwrap_or(usize::MAX).min(READ_BYTES);
             let pending = &mut self.out.pending;
@@ -87,8 +96,11 @@ impl<'f, F: File> Copier<'f, F> {
             }
             at += want as u64;
             self.out.flush_if_large()?;
+            if !go_on(want as u64) {
+                return Ok(false);
+            }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Length of the new segment so far.

@@ -1,29 +1,35 @@
 //! Merges sealed segments: what is dead in them is left behind, what is kept is written in the order of the keys.
 //!
-//! The outputs and their hints are written and synced beside everything else. Then the log is synced past all that was
-//! consulted (rule M5), the manifest puts the outputs in the inputs' place, the keydir is sent to the outputs key by
-//! key, and only then do the inputs leave the view and their names the directory. Whatever goes wrong before the
-//! manifest leaves everything as it was.
+//! The outputs and their hints are written, synced and read back beside everything else. Then the log is synced past all
+//! that was consulted (rule M5), the manifest puts the outputs in the inputs' place, the keydir is sent to the outputs
+//! key by key, and only then do the inputs leave the view and their names the directory. Whatever goes wrong before the
+//! manifest leaves everything as it was. After it nothing is asked of the system but to read what was read before, for
+//! what goes wrong then poisons.
 
 use super::copy::Copier;
 use super::health::Health;
 use super::manifest_file::ReplaceError;
 use super::merge_policy::Candidate;
+use super::older::Older;
 use super::pace::Pace;
 use super::segment_files::{create_segment, fresh_uid};
 use super::shared::{FileOf, Inner, may_map};
 use super::survivors::{Input, Survivor, Survivors};
 use crate::error::{Error, Result};
+use crate::format::hint::HintEntry;
 use crate::format::manifest::{Sealed, SegmentEntry, SegmentState};
 use crate::format::names;
 use crate::format::record::{Draft, Flags, RecordHeader};
 use crate::format::segment_header::SegmentHeader;
 use crate::io::env::{Dir, Env, File};
+use crate::keydir::Digest;
 use crate::keydir::location::Location;
 use crate::options::MergePolicy;
+use crate::segment::hint_reader::Hint;
 use crate::segment::hint_writer::{HintBuilder, HintId};
 use crate::segment::view::{HintState, Segment, SegmentId};
 use crate::sync::{Arc, Ordering};
+use std::ops::Range;
 
 /// Records up to this length are read at once when they are not mapped; any header and key are shorter.
 const READ_AT_ONCE: u64 = READ_AT_ONCE_LEN as u64;
@@ -32,16 +38,22 @@ const READ_AT_ONCE_LEN: usize = 128 << 10;
 /// A segment is never small that is more than one such part of a full one: joined again and again, it would cost more
 /// than it gives.
 const SMALL_SHARE: u64 = 16;
+/// How much of an output's hint is read at a time.
+const BLOCKS_AT_ONCE: usize = 64;
 
-/// A segment that a merge wrote.
+/// A segment that a merge wrote, and its hint.
 struct Output<E: Env> {
     segment: Arc<Segment<FileOf<E>>>,
     sealed: Sealed,
+    hint: Hint<FileOf<E>>,
 }
+
+/// A sealed segment, and what the manifest says of it.
+type SealedSegment<E> = (Arc<Segment<FileOf<E>>>, SegmentEntry);
 
 /// How a merge ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Merged {
+enum Merged {
     /// Segments were merged.
     Done,
     /// There is nothing to merge.
@@ -100,10 +112,12 @@ impl<E: Env> Inner<E> {
         if self.keydir.is_partial() {
             return Ok(Merged::Stopped);
         }
-        if self.degraded.get().is_some() {
+        let sealed = self.sealed_segments();
+        let Some(chosen) = self.choose(policy, &sealed) else {
             return Ok(Merged::Nothing);
-        }
-        let Some((inputs, older)) = self.choose(policy)? else {
+        };
+        let older = Older::new(self, sealed[..chosen.start].to_vec());
+        let Some(inputs) = self.open_inputs(&sealed[chosen])? else {
             return Ok(Merged::Nothing);
         };
         self.counters
@@ -111,7 +125,7 @@ impl<E: Env> Inner<E> {
             .store(inputs.iter().map(|input| input.segment.readable_len()).sum(), Ordering::Relaxed);
         self.counters.merge_done_bytes.store(0, Ordering::Relaxed);
         let pace = Pace::new(policy.bytes_per_second, &self.merge_bell);
-        let outcome = self.merge_inputs(&inputs, &older, pace);
+        let outcome = self.merge_inputs(&inputs, older, pace);
         if let Err(Error::Corrupt { file, .. }) = &outcome {
             // A hint that turned out damaged is made again.
             let damaged = inputs.iter().filter(|input| input.hint.name() == file);
@@ -121,11 +135,12 @@ impl<E: Env> Inner<E> {
         outcome
     }
 
-    /// What to merge, and the filters of all older segments if each has one.
-    #[expect(clippy::type_complexity, reason = "an answer of two parts")]
-    fn choose(&self, policy: &MergePolicy) -> Result<Option<(Vec<Input<E>>, Option<Vec<Vec<u8>>>)>> {
-        let segments = self.sealed_segments();
-        let candidates: Vec<_> = segments
+    /// Which of the sealed segments to merge, if the store is not degraded.
+    fn choose(&self, policy: &MergePolicy, sealed: &[SealedSegment<E>]) -> Option<Range<usize>> {
+        if self.degraded.get().is_some() {
+            return None;
+        }
+        let candidates: Vec<_> = sealed
             .iter()
             .map(|(segment, entry)| {
                 let bytes = segment.readable_len();
@@ -136,10 +151,13 @@ impl<E: Env> Inner<E> {
             .collect();
         let small_segment_bytes =
             policy.small_segment_bytes.min(self.options.max_segment_bytes / SMALL_SHARE);
-        let policy = MergePolicy { small_segment_bytes, ..*policy };
-        let Some(chosen) = policy.choose(&candidates) else { return Ok(None) };
+        MergePolicy { small_segment_bytes, ..*policy }.choose(&candidates)
+    }
+
+    /// The segments with their hints; `None` when one has to be made again first.
+    fn open_inputs(&self, chosen: &[SealedSegment<E>]) -> Result<Option<Vec<Input<E>>>> {
         let mut inputs = Vec::new();
-        for (segment, entry) in &segments[chosen.clone()] {
+        for (segment, entry) in chosen {
             let Some(hint) = self.hint_of(segment, entry)? else {
                 // It was whole before: it will be made again.
                 segment.set_hint_state(HintState::Missing);
@@ -148,27 +166,14 @@ impl<E: Env> Inner<E> {
             };
             inputs.push(Input { segment: segment.clone(), hint });
         }
-        let filter = |(segment, entry): &(Arc<Segment<_>>, SegmentEntry)| {
-            let known = segment.hint_state() == HintState::Whole;
-            known.then(|| self.hint_of(segment, entry).ok()??.filter().ok()?).flatten()
-        };
-        let older = segments[..chosen.start].iter().map(filter).collect();
-        Ok(Some((inputs, older)))
+        Ok(Some(inputs))
     }
 
-    fn merge_inputs(
-        &self,
-        inputs: &[Input<E>],
-        older: &Option<Vec<Vec<u8>>>,
-        mut pace: Pace<'_>,
-    ) -> Result<Merged> {
+    fn merge_inputs(&self, inputs: &[Input<E>], older: Older<'_, E>, mut pace: Pace<'_>) -> Result<Merged> {
         let mut unlisted = Unlisted { store: self, names: Vec::new(), segments: Vec::new() };
         let mut survivors = Survivors::new(self, inputs, older);
         let mut outputs = Vec::new();
-        let mut first = survivors.next()?;
-        if survivors.stopped {
-            return Ok(Merged::Stopped);
-        }
+        let mut first = survivors.next(&mut pace)?;
         while let Some(record) = first {
             let written = self.write_output(inputs, &mut survivors, record, &mut unlisted, &mut pace)?;
             let Some((output, rest)) = written else {
@@ -177,6 +182,9 @@ impl<E: Env> Inner<E> {
             outputs.push(output);
             first = rest;
         }
+        if survivors.stopped {
+            return Ok(Merged::Stopped);
+        }
         self.dir.sync().map_err(|err| Error::io("sync", &self.path, err))?;
         if self.merge_bell.is_stopping() {
             return Ok(Merged::Stopped);
@@ -184,8 +192,7 @@ impl<E: Env> Inner<E> {
         // Rule M5: what made records seem dead must be durable before they are gone.
         let appended = self.writer()?.lock().appended();
         self.commit(appended)?;
-        let (expired, highest_dropped) = (std::mem::take(&mut survivors.expired), survivors.highest_dropped);
-        if let Err(failed) = self.swap(inputs, &outputs, highest_dropped) {
+        if let Err(failed) = self.swap(inputs, &outputs, survivors.highest_dropped) {
             if matches!(failed, ReplaceError::Unknown(_)) {
                 unlisted.names.clear();
             }
@@ -196,12 +203,12 @@ impl<E: Env> Inner<E> {
         drop(unlisted);
         self.counters.merges.fetch_add(1, Ordering::Relaxed);
         let unfinished = Unfinished(&self.health);
-        if !self.relocate(inputs, &outputs, &expired)? {
+        let relocated = self.relocate(inputs, &outputs, &survivors.expired)?;
+        std::mem::forget(unfinished);
+        if !relocated {
             self.index_is_behind.store(true, Ordering::Relaxed);
-            std::mem::forget(unfinished);
             return Ok(Merged::Stopped);
         }
-        std::mem::forget(unfinished);
         let gone: Vec<_> = inputs.iter().map(|input| input.segment.clone()).collect();
         self.view.remove(&gone);
         for segment in gone {
@@ -230,24 +237,15 @@ impl<E: Env> Inner<E> {
             SegmentHeader { database: self.database, uid, number, predecessor_uid: 0, predecessor_len: 0 };
         let mut copier = Copier::new(&file, &name, &header);
         let mut builder = HintBuilder::default();
-        let mut passed = survivors.passed_bytes;
         let rest = loop {
-            let len = self.keep(
-                &inputs[record.input].segment,
-                survivors.key(&record),
-                &record,
-                &mut copier,
-                &mut builder,
-            )?;
-            let next = survivors.next()?;
+            let (source, key) = (&inputs[record.input].segment, survivors.key(&record));
+            if !self.keep(source, key, &record, &mut copier, &mut builder, pace)? {
+                return Ok(None);
+            }
+            let next = survivors.next(pace)?;
             if survivors.stopped {
                 return Ok(None);
             }
-            self.counters.merge_done_bytes.store(survivors.passed_bytes, Ordering::Relaxed);
-            if pace.spend(len + survivors.passed_bytes - passed) {
-                return Ok(None);
-            }
-            passed = survivors.passed_bytes;
             match next {
                 Some(next) if copier.len() + next.len <= self.options.max_segment_bytes => record = next,
                 rest => break rest,
@@ -262,6 +260,10 @@ impl<E: Env> Inner<E> {
             return Ok(None);
         }
         hint_file.sync_data().map_err(|err| Error::io("sync", &hint_name, err))?;
+        let hint = Hint::open(hint_file, hint_name.clone(), id)?.ok_or_else(|| not_as_written(&hint_name))?;
+        if !self.each_entry(&hint, |_| ())? {
+            return Ok(None);
+        }
         let segment = self.view.add(Some(inputs[0].segment.slot), |slot| {
             let map_len = (self.mapped && may_map(slot)).then_some(sealed.len);
             Ok(Arc::new(Segment::new(SegmentId { number, uid, slot }, file, sealed.len, map_len)))
@@ -269,10 +271,10 @@ impl<E: Env> Inner<E> {
         segment.set_hint_state(HintState::Whole);
         unlisted.segments.push(segment.clone());
         self.counters.merge_written_bytes.fetch_add(sealed.len, Ordering::Relaxed);
-        Ok(Some((Output { segment, sealed }, rest)))
+        Ok(Some((Output { segment, sealed, hint }, rest)))
     }
 
-    /// Copies a record, and answers its length.
+    /// Copies a record; `false` when the store is closing.
     fn keep(
         &self,
         source: &Segment<FileOf<E>>,
@@ -280,7 +282,8 @@ impl<E: Env> Inner<E> {
         record: &Survivor,
         copier: &mut Copier<'_, FileOf<E>>,
         builder: &mut HintBuilder,
-    ) -> Result<u64> {
+        pace: &mut Pace<'_>,
+    ) -> Result<bool> {
         let before = copier.len();
         if record.as_tombstone {
             let draft = Draft::new(key, &[], Flags::TOMBSTONE, None);
@@ -291,7 +294,7 @@ impl<E: Env> Inner<E> {
             let header =
                 RecordHeader::decode(&bytes).ok_or_else(|| source.damaged(record.offset, "no header"))?;
             builder.add(&header, key, place)?;
-            return Ok(copier.len() - before);
+            return Ok(!pace.spend(copier.len() - before));
         }
         let mut buf = Vec::new();
         let bytes = source.read_some(record.offset, record.len.min(READ_AT_ONCE), record.len, &mut buf)?;
@@ -309,10 +312,12 @@ impl<E: Env> Inner<E> {
         // A mapped record is there as a whole, but a large one is not to be gathered in memory.
         let at_hand = bytes.len().min(READ_AT_ONCE_LEN);
         copier.append_bytes(&bytes[header.header_len()..at_hand])?;
-        let (read, end) = (record.offset + at_hand as u64, record.offset + record.len);
-        copier.append(&source.file, &source.name, read, end)?;
         builder.add(&header, key, place)?;
-        Ok(copier.len() - before)
+        if pace.spend(copier.len() - before) {
+            return Ok(false);
+        }
+        let (read, end) = (record.offset + at_hand as u64, record.offset + record.len);
+        copier.append(&source.file, &source.name, read, end, |bytes| !pace.spend(bytes))
     }
 
     /// Puts the outputs in the inputs' place, durably.
@@ -350,53 +355,59 @@ impl<E: Env> Inner<E> {
     }
 
     /// Sends the keydir from the inputs to the outputs; `false` when the store is closing, which needs none of it.
-    fn relocate(
-        &self,
-        inputs: &[Input<E>],
-        outputs: &[Output<E>],
-        expired: &[crate::keydir::Digest],
-    ) -> Result<bool> {
-        let in_inputs = |at: Location| inputs.iter().any(|input| input.segment.slot == at.slot());
+    fn relocate(&self, inputs: &[Input<E>], outputs: &[Output<E>], expired: &[Digest]) -> Result<bool> {
+        let slots = || inputs.iter().map(|input| input.segment.slot.0 as usize);
+        let mut is_input = vec![false; slots().max().map_or(0, |most| most + 1)];
+        slots().for_each(|slot| is_input[slot] = true);
+        let in_inputs = |at: Location| is_input.get(at.slot().0 as usize).is_some_and(|is_input| *is_input);
         for &digest in expired {
             self.keydir.change_if(digest, in_inputs, None);
         }
-        for Output { segment, sealed } in outputs {
-            let entry = SegmentEntry {
-                number: segment.number,
-                uid: segment.uid,
-                run: None,
-                state: SegmentState::Sealed(*sealed),
-            };
-            let bad = || Error::corrupt(names::hint(segment.number), 0, "a hint just written cannot be read");
-            let hint = self.hint_of(segment, &entry)?.ok_or_else(bad)?;
+        for Output { segment, sealed, hint } in outputs {
             let mut kept_bytes = 0;
-            for block in 0..hint.block_count() {
-                if self.merge_bell.is_stopping() {
-                    return Ok(false);
+            let done = self.each_entry(hint, |entry| {
+                if entry.flags.has(Flags::TOMBSTONE) {
+                    return;
                 }
-                let whole = hint.read(block..block + 1, |entry| {
-                    if !entry.flags.has(Flags::TOMBSTONE) {
-                        let mut to = Location::new(segment.slot, entry.offset, entry.record_len());
-                        if entry.deadline.is_some() {
-                            to = to.as_expiring();
-                        }
-                        // Counted first: whoever overwrites the key takes it off again.
-                        kept_bytes += to.typical_len();
-                        segment.add_live(to.typical_len());
-                        if self.keydir.change_if(self.secret.digest(entry.key), in_inputs, Some(to)).is_none()
-                        {
-                            segment.sub_live(to.typical_len());
-                        }
-                    }
-                    Ok(())
-                })?;
-                if !whole {
-                    return Err(bad());
+                let mut to = Location::new(segment.slot, entry.offset, entry.record_len());
+                if entry.deadline.is_some() {
+                    to = to.as_expiring();
                 }
+                // Counted first: whoever overwrites the key takes it off again.
+                kept_bytes += to.typical_len();
+                segment.add_live(to.typical_len());
+                if self.keydir.change_if(self.secret.digest(entry.key), in_inputs, Some(to)).is_none() {
+                    segment.sub_live(to.typical_len());
+                }
+            })?;
+            if !done {
+                return Ok(false);
             }
             // What is not a value's was found worth keeping.
             segment.unreclaimable_bytes.store(sealed.len.saturating_sub(kept_bytes), Ordering::Relaxed);
         }
         Ok(true)
     }
+
+    /// Hands the entries of an output's hint to `each`; `false` when the store is closing.
+    fn each_entry(&self, hint: &Hint<FileOf<E>>, mut each: impl FnMut(&HintEntry<'_>)) -> Result<bool> {
+        for from in (0..hint.block_count()).step_by(BLOCKS_AT_ONCE) {
+            if self.merge_bell.is_stopping() {
+                return Ok(false);
+            }
+            let blocks = from..hint.block_count().min(from + BLOCKS_AT_ONCE);
+            let whole = hint.read(blocks, |entry| {
+                each(entry);
+                Ok(())
+            })?;
+            if !whole {
+                return Err(not_as_written(hint.name()));
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn not_as_written(hint: &str) -> Error {
+    Error::corrupt(hint, 0, "a hint just written does not read back as it was written")
 }

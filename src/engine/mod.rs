@@ -17,6 +17,7 @@ mod log_jobs;
 mod manifest_file;
 mod merge;
 mod merge_policy;
+mod older;
 mod open;
 mod origin;
 mod pace;

@@ -3,8 +3,10 @@
 use super::bell::Bell;
 use std::time::{Duration, Instant};
 
-/// How many bytes are let through before the clock is looked at.
+/// How many bytes are let through before the clock is looked at: at a low pace, those of a 16th of a second.
 const LOOK_EVERY_BYTES: u64 = 1 << 20;
+const LOOKS_PER_SECOND: u64 = 16;
+const MIN_LOOK_EVERY_BYTES: u64 = 4 << 10;
 const NS_PER_SECOND: u128 = 1_000_000_000;
 
 /// See the file's head.
@@ -12,6 +14,7 @@ pub(super) struct Pace<'b> {
     /// 0 for no limit.
     bytes_per_second: u64,
     bell: &'b Bell,
+    look_every_bytes: u64,
     begun: Instant,
     spent: u64,
     looked: u64,
@@ -19,13 +22,17 @@ pub(super) struct Pace<'b> {
 
 impl<'b> Pace<'b> {
     pub(super) fn new(bytes_per_second: u64, bell: &'b Bell) -> Self {
-        Pace { bytes_per_second, bell, begun: Instant::now(), spent: 0, looked: 0 }
+        let look_every_bytes = match bytes_per_second {
+            0 => LOOK_EVERY_BYTES,
+            limit => (limit / LOOKS_PER_SECOND).clamp(MIN_LOOK_EVERY_BYTES, LOOK_EVERY_BYTES),
+        };
+        Pace { bytes_per_second, bell, look_every_bytes, begun: Instant::now(), spent: 0, looked: 0 }
     }
 
     /// Counts work that was done, waits if it was done too early, and answers whether to stop.
     pub(super) fn spend(&mut self, bytes: u64) -> bool {
         self.spent += bytes;
-        if self.spent - self.looked < LOOK_EVERY_BYTES.min(self.bytes_per_second.max(1 << 16) / 16) {
+        if self.spent - self.looked < self.look_every_bytes {
             return false;
         }
         self.looked = self.spent;

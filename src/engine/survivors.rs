@@ -4,22 +4,23 @@
 //! kept if the keydir points to it. A deletion, or a value that has expired, is kept as a deletion as long as an older
 //! segment may hold the key (rule P2), unless a record newer than the inputs has settled the key anyway.
 
+use super::older::Older;
+use super::pace::Pace;
 use super::shared::{FileOf, Inner};
 use crate::error::Result;
-use crate::format::filter;
 use crate::format::record::Flags;
 use crate::io::env::Env;
 use crate::keydir::Digest;
 use crate::segment::hint_cursor::MergedHints;
 use crate::segment::hint_reader::Hint;
 use crate::segment::view::Segment;
-use crate::sync::Arc;
+use crate::sync::{Arc, Ordering};
 use std::ops::Range;
 
 /// Records judged together, so that their cache misses overlap.
 const GROUP: usize = 64;
-/// How often it is asked whether the store is closing, in records.
-const ASK_EVERY: u32 = 4096;
+/// Where records are so long that it does not matter, fewer are judged together.
+const GROUP_BYTES: u64 = 1 << 20;
 
 /// A segment that is merged, and its hint.
 pub(super) struct Input<E: Env> {
@@ -45,8 +46,7 @@ pub(super) struct Survivor {
 pub(super) struct Survivors<'m, E: Env> {
     store: &'m Inner<E>,
     inputs: &'m [Input<E>],
-    /// Of the segments older than the inputs: their filters, `None` when one may hold every key.
-    older: &'m Option<Vec<Vec<u8>>>,
+    older: Older<'m, E>,
     now_ns: u64,
     merged: MergedHints<'m, FileOf<E>>,
     /// The key of the entry before.
@@ -59,14 +59,13 @@ pub(super) struct Survivors<'m, E: Env> {
     pub(super) expired: Vec<Digest>,
     /// The highest version of a deletion that was dropped.
     pub(super) highest_dropped: u64,
-    /// Bytes of the records that were passed.
-    pub(super) passed_bytes: u64,
+    passed_bytes: u64,
     /// Whether the walk ended because the store is closing.
     pub(super) stopped: bool,
 }
 
 impl<'m, E: Env> Survivors<'m, E> {
-    pub(super) fn new(store: &'m Inner<E>, inputs: &'m [Input<E>], older: &'m Option<Vec<Vec<u8>>>) -> Self {
+    pub(super) fn new(store: &'m Inner<E>, inputs: &'m [Input<E>], older: Older<'m, E>) -> Self {
         Survivors {
             store,
             inputs,
@@ -84,8 +83,8 @@ impl<'m, E: Env> Survivors<'m, E> {
         }
     }
 
-    /// The next record to keep. Its key is there until the next call.
-    pub(super) fn next(&mut self) -> Result<Option<Survivor>> {
+    /// The next record to keep. Its key is there until the next call. What is passed on the way is at the cost of `pace`.
+    pub(super) fn next(&mut self, pace: &mut Pace<'_>) -> Result<Option<Survivor>> {
         loop {
             while let Some((record, flags, deadline)) = self.group.get(self.next).cloned() {
                 self.next += 1;
@@ -93,7 +92,7 @@ impl<'m, E: Env> Survivors<'m, E> {
                     return Ok(Some(kept));
                 }
             }
-            if !self.gather()? {
+            if !self.gather(pace)? {
                 return Ok(None);
             }
         }
@@ -104,21 +103,21 @@ impl<'m, E: Env> Survivors<'m, E> {
         &self.keys[record.key.clone()]
     }
 
-    /// Fills the group with the newest records of the next keys; `false` when there are none.
-    fn gather(&mut self) -> Result<bool> {
+    /// Fills the group with the newest records of the next keys; `false` when there are none, or the store is closing.
+    fn gather(&mut self, pace: &mut Pace<'_>) -> Result<bool> {
         self.group.clear();
         self.keys.clear();
         self.next = 0;
-        let mut passed = 0u32;
-        while self.group.len() < GROUP && self.merged.advance()? {
+        let mut bytes = 0;
+        while self.group.len() < GROUP && bytes < GROUP_BYTES && self.merged.advance()? {
+            let Some((input, entry)) = self.merged.entry() else { break };
+            self.passed_bytes += entry.record_len();
+            self.store.counters.merge_done_bytes.store(self.passed_bytes, Ordering::Relaxed);
             // Most of what is passed may be dead.
-            passed += 1;
-            if passed % ASK_EVERY == 1 && self.store.merge_bell.is_stopping() {
+            if pace.spend(entry.record_len()) {
                 self.stopped = true;
                 return Ok(false);
             }
-            let Some((input, entry)) = self.merged.entry() else { break };
-            self.passed_bytes += entry.record_len();
             if self.last_key.as_deref() == Some(entry.key) {
                 continue;
             }
@@ -130,6 +129,7 @@ impl<'m, E: Env> Survivors<'m, E> {
             let key = self.keys.len()..self.keys.len() + entry.key.len();
             self.keys.extend_from_slice(entry.key);
             let (offset, len, version) = (entry.offset, entry.record_len(), entry.version);
+            bytes += len;
             let survivor = Survivor { input, offset, len, digest, version, as_tombstone: false, key };
             self.group.push((survivor, entry.flags, entry.deadline));
         }
@@ -158,17 +158,10 @@ impl<'m, E: Env> Survivors<'m, E> {
         }
         // A key that the keydir knows elsewhere was put again, after the inputs.
         let settled = newest.is_some() && !is_newest;
-        if !settled && self.older_may_hold(record.digest) {
+        if !settled && self.older.may_hold(&self.keys[record.key.clone()], record.digest) {
             return Some(Survivor { as_tombstone: true, ..record });
         }
         self.highest_dropped = self.highest_dropped.max(record.version);
         None
-    }
-
-    fn older_may_hold(&self, digest: Digest) -> bool {
-        match self.older {
-            Some(filters) => filters.iter().any(|bits| filter::may_contain(bits, digest.lo)),
-            None => true,
-        }
     }
 }

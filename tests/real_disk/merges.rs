@@ -5,6 +5,7 @@ use bitcask::engine::Store;
 use bitcask::io::disk::Disk;
 use bitcask::options::{IoMode, MergeMode, MergePolicy, Options};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 const KEYS: u64 = 400;
 /// The writers go on until there were this many merges beside them.
@@ -127,11 +128,50 @@ fn a_close_ends_a_slow_merge_at_once_and_leaves_everything_as_it_was() {
     }
     db.sync().expect("a sync");
     crate::wait_until("a merge is under way", || db.stats().expect("stats").merge_done_bytes > 0);
-    let begin = std::time::Instant::now();
+    let begin = Instant::now();
     db.close().expect("a close");
-    assert!(begin.elapsed() < std::time::Duration::from_millis(100), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_millis(100), "{:?}", begin.elapsed());
     let options = Options { merge: MergeMode::Manual, ..Options::default() };
     let db = Store::open(Disk, scratch.path(), &options).expect("it opens");
     assert_eq!(db.count().expect("a count"), 60_000);
+    assert_eq!(db.stats().expect("stats").recovered_records, 0, "a clean close");
+}
+
+#[test]
+fn a_large_value_is_merged_at_the_pace_too_and_a_close_does_not_wait_for_it() {
+    const LARGE: usize = 24 << 20;
+    let scratch = Scratch::new();
+    let paced = MergePolicy {
+        trigger_percent: 1,
+        threshold_percent: 1,
+        bytes_per_second: 16 << 20,
+        ..MergePolicy::default()
+    };
+    let options = Options { max_segment_bytes: 40 << 20, merge_policy: paced, ..Options::default() };
+    let db = Store::open(Disk, scratch.path(), &options).expect("the store opens");
+    db.put(b"dead", &vec![1; 8 << 20]).expect("a put");
+    db.put(b"large", &vec![2; LARGE]).expect("a put");
+    db.delete(b"dead").expect("a delete");
+    db.put(b"next", &vec![3; 16 << 20]).expect("a put");
+    db.sync().expect("a sync");
+    let bytes_of_segments = || {
+        let files = std::fs::read_dir(scratch.path()).expect("a directory");
+        let segments = files
+            .map(|file| file.expect("an entry"))
+            .filter(|file| file.path().extension().is_some_and(|extension| extension == "data"));
+        segments.map(|file| file.metadata().map_or(0, |meta| meta.len())).sum::<u64>()
+    };
+    let before = bytes_of_segments();
+    crate::wait_until("a value is being copied", || bytes_of_segments() > before + (1 << 20));
+    std::thread::sleep(Duration::from_millis(200));
+    let copied = bytes_of_segments() - before;
+    assert!(copied < LARGE as u64 / 2, "{copied} bytes were copied at once");
+    let begin = Instant::now();
+    db.close().expect("a close");
+    assert!(begin.elapsed() < Duration::from_millis(100), "{:?}", begin.elapsed());
+    assert_eq!(bytes_of_segments(), before, "what was not finished is gone");
+    let options = Options { merge: MergeMode::Manual, ..Options::default() };
+    let db = Store::open(Disk, scratch.path(), &options).expect("it opens");
+    assert_eq!(db.get(b"large", <[u8]>::to_vec).expect("a get"), Some(vec![2; LARGE]));
     assert_eq!(db.stats().expect("stats").recovered_records, 0, "a clean close");
 }
