@@ -249,8 +249,8 @@
  *                      succeeds again)
  *   BITCASK_LOG_WARN   an open discarded bytes or found damage; a read met damage (told
  *                      once a file); a close could not make everything durable
- *   BITCASK_LOG_INFO   a store was opened or closed
- *   BITCASK_LOG_DEBUG  a segment was sealed, a hint was written
+ *   BITCASK_LOG_INFO   a store was opened or closed, segments were merged
+ *   BITCASK_LOG_DEBUG  a segment was sealed, a hint was written, a merge begins
  *
  * There are two ways to listen, for the process as a whole, and both may be used at
  * once. bitcask_set_log() has a function called with each message. bitcask_log_keep()

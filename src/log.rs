@@ -25,7 +25,7 @@ pub enum Level {
     Error = 1,
     /// Something is not as it should be, and the store goes on.
     Warn,
-    /// What happens once in a store's life: open, close.
+    /// What happens now and then in a store's life: open, close, merge.
     Info,
     /// What happens behind the writer's back.
     Debug,
@@ -62,7 +62,7 @@ pub fn warn(message: fmt::Arguments<'_>) {
     LOG.tell(Level::Warn, message);
 }
 
-/// Something that happens once in a store's life.
+/// Something that happens now and then in a store's life.
 pub fn info(message: fmt::Arguments<'_>) {
     LOG.tell(Level::Info, message);
 }

@@ -5,9 +5,10 @@
 use bitcask::engine::Db;
 use bitcask::io::sim::{Call, FaultPlan, Sim, Survival};
 use bitcask::log::{self, Level, Listener};
-use bitcask::options::{MIN_SEGMENT_BYTES, Options};
+use bitcask::options::{MIN_SEGMENT_BYTES, MergeMode, MergePolicy, Options};
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -15,6 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 static HEARD: Mutex<Vec<(Level, String)>> = Mutex::new(Vec::new());
 /// A store that the listener asks for its statistics, which takes the write mutex.
 static ASKED: OnceLock<Arc<Db<Sim>>> = OnceLock::new();
+/// A thread that waits for its turn to merge, and that the listener waits for when the store before its turn fails.
+static WAITED_FOR: OnceLock<JoinHandle<()>> = OnceLock::new();
 
 fn listen() {
     static LISTENING: OnceLock<()> = OnceLock::new();
@@ -23,6 +26,13 @@ fn listen() {
             let text = text.to_str().expect("a message is text").to_string();
             if text.starts_with("/asked: ") && ASKED.get().is_some_and(|db| db.stats().is_err()) {
                 return;
+            }
+            if text.starts_with("/waiting: writes stopped") {
+                let waiting = WAITED_FOR.get().expect("it waits before the first merge fails");
+                // It may be the one that tells.
+                let had_its_turn =
+                    || waiting.is_finished() || waiting.thread().id() == thread::current().id();
+                wait_until("the thread that waits to merge has had its turn", had_its_turn);
             }
             HEARD.lock().expect("no listener panics").push((level, text));
         }))
@@ -41,7 +51,7 @@ fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
         assert!(start.elapsed() < PATIENCE, "waited in vain until {what}");
-        std::thread::sleep(Duration::from_millis(1));
+        thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -141,7 +151,7 @@ fn background_work_that_keeps_failing_is_told_once_until_it_succeeds() {
             db.stats().expect("open").rotations > rotations
         });
         // Succeeds as a whole: the thread says so to itself after the last of it.
-        std::thread::sleep(Duration::from_millis(100));
+        thread::sleep(Duration::from_millis(100));
     }
     let errors = told("/failing", Level::Error);
     let number = |c: char| c.is_ascii_digit();
@@ -166,6 +176,60 @@ fn a_failed_sync_is_told_once_and_the_close_that_it_spoils() {
 }
 
 #[test]
+fn merges_are_told_with_what_they_gave_back() {
+    let options = Options { merge: MergeMode::Manual, ..small_segments() };
+    let (_sim, db) = new_store(Sim::new(1), "/merging", &options);
+    for key in (0..100u32).chain(0..70) {
+        db.put(&key.to_le_bytes(), &[0; 1000]).expect("put");
+        db.step_log_thread().expect("log jobs");
+    }
+    assert_eq!(db.merge(&MergePolicy::everything()).expect("merge"), 1);
+    assert_eq!(db.merge(&MergePolicy::everything()).expect("no merge"), 0);
+    let info = told("/merging", Level::Info);
+    let numbers: Vec<_> =
+        info[1].split(|c: char| !c.is_ascii_digit()).filter(|part| !part.is_empty()).collect();
+    let text: String = info[1].split(|c: char| c.is_ascii_digit()).collect();
+    assert_eq!(text, "merged  segments of  bytes into  of  in  ms:  records kept,  left behind", "{info:?}");
+    // Of two segments with 63 records each.
+    assert_eq!((numbers[0], numbers[2], numbers[5], numbers[6]), ("2", "1", "56", "70"), "{info:?}");
+    let debug = told("/merging", Level::Debug);
+    assert_eq!(debug.last().map(String::as_str), Some("begins to merge 2 segments"), "{debug:?}");
+    assert_eq!(info.len(), 2);
+}
+
+#[test]
+fn a_merge_whose_sync_fails_is_told_of_when_the_next_can_have_its_turn() {
+    let options = Options { merge: MergeMode::Manual, ..small_segments() };
+    let (sim, db) = new_store(Sim::with_threads(1), "/waiting", &options);
+    let mut puts = 0u32;
+    wait_until("two segments are sealed", || {
+        db.put(&(puts % 50).to_le_bytes(), &[0; 1000]).expect("put");
+        puts += 1;
+        db.stats().expect("open").rotations == 2
+    });
+    db.put(b"unsynced", b"value").expect("put");
+    let files = sim.files("/waiting").into_iter();
+    let mut with_records = files.filter(|(name, len)| name.ends_with(".data") && *len > 0);
+    let (active, _) = with_records.next_back().expect("an active segment");
+    sim.fail(FaultPlan::nth(1).only(&[Call::SyncData]).on(&active));
+    let db = Arc::new(db);
+    let merge = |bytes_per_second| {
+        let db = db.clone();
+        let policy = MergePolicy { bytes_per_second, ..MergePolicy::everything() };
+        thread::spawn(move || drop(db.merge(&policy).expect_err("the device failed")))
+    };
+    // Slow enough for the other to come while it is under way.
+    let first = merge(300 << 10);
+    wait_until("a merge is under way", || db.stats().expect("open").merge_input_bytes > 0);
+    WAITED_FOR.set(merge(0)).expect("set once");
+    wait_until("both have ended", || {
+        first.is_finished() && WAITED_FOR.get().is_some_and(JoinHandle::is_finished)
+    });
+    first.join().expect("the listener did not wait in vain");
+    assert_eq!(told("/waiting", Level::Error).len(), 1);
+}
+
+#[test]
 fn a_store_that_is_poisoned_under_the_write_mutex_is_told_of_without_it() {
     let (sim, db) = new_store(Sim::with_threads(1), "/asked", &Options::default());
     let db = ASKED.get_or_init(|| Arc::new(db)).clone();
@@ -173,7 +237,7 @@ fn a_store_that_is_poisoned_under_the_write_mutex_is_told_of_without_it() {
     sim.fail(FaultPlan::nth(1).only(&[Call::Write]).short(5).then_error());
     sim.fail(FaultPlan::nth(1).only(&[Call::Truncate]).sticky());
     // On a thread of its own, which would wait for itself.
-    let putting = std::thread::spawn({
+    let putting = thread::spawn({
         let db = db.clone();
         move || db.put(b"key", b"value").is_err()
     });

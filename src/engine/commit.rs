@@ -6,10 +6,15 @@ use crate::io::env::Env;
 use crate::sync::Ordering;
 
 impl<E: Env> Inner<E> {
-    /// Returns when the first `target` appended bytes are durable.
+    /// Returns when the first `target` appended bytes are durable. Called without a lock, since a failure is told to
+    /// the log.
     pub(super) fn commit(&self, target: u64) -> Result<()> {
-        let reached = self.commits.reach(target, || self.health.check(), |already| self.sync_log(already));
-        reached.inspect_err(|_| self.health.tell_poisoned())
+        self.commit_untold(target).inspect_err(|_| self.health.tell_poisoned())
+    }
+
+    /// The same for whoever holds a lock, and tells of a failure without it.
+    pub(super) fn commit_untold(&self, target: u64) -> Result<()> {
+        self.commits.reach(target, || self.health.check(), |already| self.sync_log(already))
     }
 
     /// Syncs the segments that were left and then the active one, so that no sync covers a later position while an

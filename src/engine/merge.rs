@@ -16,7 +16,7 @@ use super::segment_files::{create_segment, fresh_uid};
 use super::shared::{FileOf, Inner, may_map};
 use super::survivors::{Input, Survivor, Survivors};
 use crate::error::{Error, Result};
-use crate::format::hint::HintEntry;
+use crate::format::hint::{HintEntry, HintHeader};
 use crate::format::manifest::{Sealed, SegmentEntry, SegmentState};
 use crate::format::names;
 use crate::format::record::{Draft, Flags, RecordHeader};
@@ -24,12 +24,14 @@ use crate::format::segment_header::SegmentHeader;
 use crate::io::env::{Dir, Env, File};
 use crate::keydir::Digest;
 use crate::keydir::location::Location;
+use crate::log::{self, Level};
 use crate::options::MergePolicy;
 use crate::segment::hint_reader::Hint;
 use crate::segment::hint_writer::{HintBuilder, HintId};
 use crate::segment::view::{HintState, Segment, SegmentId};
 use crate::sync::{Arc, Ordering};
 use std::ops::Range;
+use std::time::Instant;
 
 /// Records up to this length are read at once when they are not mapped; any header and key are shorter.
 const READ_AT_ONCE: u64 = READ_AT_ONCE_LEN as u64;
@@ -52,14 +54,20 @@ struct Output<E: Env> {
 type SealedSegment<E> = (Arc<Segment<FileOf<E>>>, SegmentEntry);
 
 /// How a merge ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Merged {
     /// Segments were merged.
-    Done,
+    Done { from: Amount, to: Amount },
     /// There is nothing to merge.
     Nothing,
     /// The store is closing.
     Stopped,
+}
+
+/// How much went into a merge, or came out.
+struct Amount {
+    segments: usize,
+    bytes: u64,
+    records: u64,
 }
 
 /// Files that no manifest lists yet; removed unless they are kept.
@@ -95,11 +103,28 @@ impl<E: Env> Inner<E> {
     /// answers how many merges there were.
     pub(crate) fn merge_until_done(&self, policy: &MergePolicy) -> Result<u64> {
         let most = self.view.load().segments().count() as u64;
-        let mut merges = 0;
-        while merges < most && self.merge(policy)? == Merged::Done {
-            merges += 1;
+        for merges in 0..most {
+            // Without the lock that the merge is under: what is chosen then may be something else.
+            if log::wants(Level::Debug)
+                && let Some(chosen) = self.choose(policy, &self.sealed_segments())
+            {
+                log::debug(format_args!("{}: begins to merge {} segments", self.path, chosen.len()));
+            }
+            let begun = Instant::now();
+            let Merged::Done { from, to } = self.merge(policy)? else { return Ok(merges) };
+            log::info(format_args!(
+                "{}: merged {} segments of {} bytes into {} of {} in {} ms: {} records kept, {} left behind",
+                self.path,
+                from.segments,
+                from.bytes,
+                to.segments,
+                to.bytes,
+                begun.elapsed().as_millis(),
+                to.records,
+                from.records - to.records,
+            ));
         }
-        Ok(merges)
+        Ok(most)
     }
 
     /// Merges the segments that `policy` chooses. One merge at a time; others wait.
@@ -191,7 +216,7 @@ impl<E: Env> Inner<E> {
         }
         // Rule M5: what made records seem dead must be durable before they are gone.
         let appended = self.writer()?.lock().appended();
-        self.commit(appended)?;
+        self.commit_untold(appended)?;
         if let Err(failed) = self.swap(inputs, &outputs, survivors.highest_dropped) {
             if matches!(failed, ReplaceError::Unknown(_)) {
                 unlisted.names.clear();
@@ -216,7 +241,14 @@ impl<E: Env> Inner<E> {
             let _ = self.dir.remove(&segment.name);
             let _ = self.dir.remove(&names::hint(segment.number));
         }
-        Ok(Merged::Done)
+        let amount = |of: &[&HintHeader]| Amount {
+            segments: of.len(),
+            bytes: of.iter().map(|hint| hint.segment_len).sum(),
+            records: of.iter().map(|hint| hint.entries).sum(),
+        };
+        let from: Vec<_> = inputs.iter().map(|input| input.hint.header()).collect();
+        let to: Vec<_> = outputs.iter().map(|output| output.hint.header()).collect();
+        Ok(Merged::Done { from: amount(&from), to: amount(&to) })
     }
 
     /// Writes one output, from `record` on until it is full; `None` when the store is closing. Answers also the record
