@@ -61,6 +61,10 @@ fn sealed(sim: &Sim) -> Vec<(u64, bitcask::format::manifest::Sealed)> {
     sealed.collect()
 }
 
+fn tombstones(sim: &Sim) -> u64 {
+    sealed(sim).iter().map(|(_, sealed)| sealed.tombstones).sum()
+}
+
 /// A closed store of [`EIGHT`] with hints, and where the value of b begins in the first segment.
 fn closed_with_hints() -> (Sim, u64) {
     let (sim, db) = fresh();
@@ -146,7 +150,10 @@ fn a_deleted_key_stays_deleted_when_only_its_tombstones_segment_is_merged() {
 #[test]
 fn an_expired_value_is_merged_into_a_deletion_while_an_older_value_lies_below() {
     let (sim, db) = fresh();
-    put_all(&db, &[("k", 1), ("live 1", 1), ("live 2", 1)]);
+    put_all(&db, &[("k", 1)]);
+    // Leaves no room for the next, and the older segment with too little that is dead to be merged.
+    db.put(b"wide", &[1; 500]).expect("a put");
+    put_all(&db, &[("live", 1)]);
     db.close().expect("a close");
     // This version has no call that sets a deadline: the record is written by hand.
     let mut manifest = manifest(&sim);
@@ -170,15 +177,15 @@ fn an_expired_value_is_merged_into_a_deletion_while_an_older_value_lies_below() 
         (None, 3),
         "expired, and counted until a merge"
     );
-    put_all(&db, &[("dead", 1), ("dead", 2), ("dead", 3), ("dead", 4), ("dead", 5)]);
-    let first = sealed(&sim)[0].0;
-    // The record's own segment holds live keys too: have it merged for the small ones beside it.
-    let policy = MergePolicy { threshold_percent: 0, ..only_worst() };
+    put_all(&db, &[("live", 2), ("dead", 2), ("dead", 3), ("dead", 4), ("dead", 5)]);
+    let first = sealed(&sim)[0];
+    let policy = MergePolicy { trigger_percent: 50, threshold_percent: 50, ..only_worst() };
     assert!(db.merge(&policy).expect("a merge") > 0);
+    assert_eq!((sealed(&sim)[0], tombstones(&sim)), (first, 1), "the older value lies there");
     assert_eq!((get(&db, "k"), db.count().expect("a count")), (None, 3), "gone from the count");
     let image = sim.crash(sim.op_count(), Survival::SyncedOnly);
     let db = open(&image, &manual()).expect("it opens");
-    assert_eq!((get(&db, "k"), get(&db, "live 1")), (None, Some(1)), "first segment was {first}");
+    assert_eq!((get(&db, "k"), get(&db, "live")), (None, Some(2)));
 }
 
 #[test]
@@ -400,10 +407,6 @@ fn deleted_in_newer_segments() -> (Sim, Db<Sim>, Vec<[u8; 4]>, usize) {
     put_all(&db, &[("fill", 1), ("fill", 2), ("fill", 3), ("fill", 4)]);
     db.step_merge_thread().expect("hints");
     (sim, db, keys, older)
-}
-
-fn tombstones(sim: &Sim) -> u64 {
-    sealed(sim).iter().map(|(_, sealed)| sealed.tombstones).sum()
 }
 
 #[test]
