@@ -1,6 +1,7 @@
 //! Faults that this engine once had, found by a reader told to break it: each stays mended.
 
 use bitcask::engine::Db;
+use bitcask::format::hint::HINT_HEADER_LEN;
 use bitcask::format::manifest::{Manifest, SegmentState};
 use bitcask::format::record::{Draft, Flags};
 use bitcask::io::sim::{Sim, Survival};
@@ -397,6 +398,22 @@ fn a_file_of_somebody_else_with_a_segments_name_is_left_alone() {
     assert_eq!(sim.read_file(DIR, "202611242201.data"), None, "a torn first write of ours");
     assert_eq!(sim.read_file(DIR, "202611242200.hint").as_deref(), Some(&b"use the other one\n"[..]));
     assert_eq!(sim.read_file(DIR, "202611242201.hint"), None, "a hint of ours without its header");
+}
+
+#[test]
+fn a_hint_whose_header_a_power_cut_tore_anywhere_does_not_stay_for_ever() {
+    let sim = closed();
+    let db = open(&sim).unwrap();
+    db.step_merge_thread().unwrap();
+    db.close().unwrap();
+    let hint = sim.read_file(DIR, "000000000001.hint").unwrap();
+    for whole in 0..HINT_HEADER_LEN {
+        let mut torn = hint.clone();
+        torn[whole..HINT_HEADER_LEN].fill(0);
+        sim.write_file(DIR, "000000000900.hint", &torn);
+        drop(open(&sim).unwrap());
+        assert_eq!(sim.read_file(DIR, "000000000900.hint"), None, "the first {whole} bytes were written");
+    }
 }
 
 #[test]

@@ -240,10 +240,8 @@ impl<E: Env> Recovery<'_, E> {
     }
 
     fn is_our_hint(&self, name: &str) -> bool {
-        self.head::<HINT_HEADER_LEN>(name).is_some_and(|(head, _)| {
-            // A hint's header is written last.
-            head.iter().all(|&byte| byte == 0) || HintHeader::may_be_of(&head, self.next.database)
-        })
+        self.head::<HINT_HEADER_LEN>(name)
+            .is_some_and(|(head, _)| HintHeader::may_be_of(&head, self.next.database))
     }
 
     fn is_our_checkpoint(&self, name: &str) -> bool {

@@ -128,9 +128,15 @@ impl HintHeader {
         (bounded && header.file_len() == Some(file_len)).then_some(header)
     }
 
-    /// Whether a file that begins with `bytes` can be a hint of `database`, of whatever format, whole or not.
+    /// Whether a file that begins with `bytes` can be a hint of `database`, of whatever format. Its header is written
+    /// last, and what a torn write left out is zeros.
     pub fn may_be_of(bytes: &[u8], database: Id128) -> bool {
-        bytes.starts_with(&MAGIC) && bytes.get(AT_DATABASE..AT_UID) == Some(&database.0)
+        let written = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+        let agrees = |at: usize, meant: &[u8]| {
+            let found = bytes[..written].get(at..).unwrap_or_default();
+            found.iter().zip(meant).all(|(byte, meant)| byte == meant)
+        };
+        agrees(0, &MAGIC) && agrees(AT_DATABASE, &database.0)
     }
 
     /// Where the table begins.
