@@ -10,7 +10,7 @@ use bitcask::format::names;
 use bitcask::format::record::{MAX_KEY_LEN, RECORD_HEADER_LEN};
 use bitcask::format::segment_header::SEGMENT_HEADER_LEN;
 use bitcask::io::sim::{Call, FaultPlan, Sim, Survival};
-use bitcask::options::{Options, SyncMode};
+use bitcask::options::{MergePolicy, Options, SyncMode};
 use std::collections::BTreeSet;
 use support::{DIR, open, options};
 
@@ -50,9 +50,15 @@ fn a_value_that_begins_with_a_tombstone_marker_survives() {
     let killed = killed(&sim);
     db.close().expect("a close");
     for sim in [sim, killed] {
-        let db = store(&sim);
-        for (at, value) in values.iter().enumerate() {
-            assert_eq!(get(&db, &[at as u8]).as_deref(), Some(*value));
+        for _ in 0..3 {
+            let db = open(&sim, &options(SyncMode::None)).expect("the store opens");
+            for (at, value) in values.iter().enumerate() {
+                assert_eq!(get(&db, &[at as u8]).as_deref(), Some(*value));
+            }
+            // The next round finds them merged.
+            (0..12).for_each(|n| drop(db.put(b"dead", &[n; 300]).and_then(|_| db.step_log_thread())));
+            assert!(db.merge(&MergePolicy::everything()).expect("a merge") > 0);
+            db.close().expect("a close");
         }
     }
 }
@@ -108,6 +114,47 @@ fn the_longest_key_is_stored_and_a_longer_one_is_too_large() {
     .expect("get_many answers a key at a time");
     db.close().expect("a close");
     assert_eq!(get(&store(&sim), &longest).as_deref(), Some(&b"v"[..]));
+}
+
+#[test]
+fn lock_files_of_another_store_block_nothing_and_stay() {
+    let sim = machine();
+    let left = ["bitcask.write.lock", "bitcask.merge.lock", "LOCK", ".lock"];
+    left.iter().for_each(|name| sim.write_file(DIR, name, b""));
+    for round in 0..2u8 {
+        let db = open(&sim, &options(SyncMode::None)).expect("the store opens");
+        for n in 0..12 {
+            db.put(b"k", &[round + n; 300]).expect("a put");
+            db.step_log_thread().expect("jobs");
+        }
+        assert!(db.merge(&MergePolicy::everything()).expect("a merge") > 0);
+        assert_eq!(get(&db, b"k"), Some(vec![round + 11; 300]));
+        db.close().expect("a close");
+    }
+    left.iter().for_each(|name| assert_eq!(sim.read_file(DIR, name).as_deref(), Some(&b""[..]), "{name}"));
+}
+
+#[test]
+fn a_reader_that_never_ends_freezes_neither_index_nor_merges() {
+    let sim = machine();
+    let db = open(&sim, &options(SyncMode::None)).expect("the store opens");
+    db.put(b"pinned", &[1; 300]).expect("a put");
+    let pin = db.get_pinned(b"pinned").expect("a pin").expect("a value");
+    for n in 0..40u8 {
+        db.put(&[n % 8], &[n; 300]).expect("a put");
+        db.put(b"pinned", &[n; 300]).expect("a put");
+        db.step_log_thread().expect("jobs");
+        if n % 10 == 9 {
+            assert!(db.merge(&MergePolicy::everything()).expect("a merge") > 0, "put {n}");
+        }
+    }
+    assert_eq!((pin.value(), get(&db, b"pinned")), (&[1; 300][..], Some(vec![39; 300])));
+    // As a thread that was killed in the middle of its work leaves it.
+    std::mem::forget(pin);
+    assert_eq!(db.count().expect("a count"), 9);
+    assert!(sim.files(DIR).len() < 15, "what was merged stays: {:?}", sim.files(DIR));
+    db.close().expect("a close");
+    assert_eq!(get(&store(&sim), b"pinned"), Some(vec![39; 300]));
 }
 
 #[test]

@@ -90,13 +90,19 @@ impl Run {
         self.sim.mark_synced(self.writes());
     }
 
+    /// Whether the open store holds what was written.
+    pub fn holds(&self, db: &Db<Sim>) -> Judged<()> {
+        let found = observe_with(db, self.expired)?;
+        if found == *self.state() { Ok(()) } else { Err(format!("{found:?} instead of {:?}", self.state())) }
+    }
+
     /// From here on crashes happen: what was done before is durable and cannot be taken away any more.
     pub fn start(&mut self) {
         self.states.drain(..self.states.len() - 1);
         self.sim.start_log();
     }
 
-    /// The same writes on another machine, which has them all, durably.
+    /// Goes on with another machine, which durably has all writes so far.
     pub fn on(self, sim: Sim) -> Run {
         let mut run = Run { sim, ..self };
         run.start();
