@@ -22,6 +22,8 @@ pkg-config pkg-config
 readelf binutils
 valgrind valgrind
 strace strace
+mkfs.ext4 e2fsprogs
+mount mount
 python3 python3
 node nodejs
 ruby ruby

@@ -4,13 +4,11 @@
 //! course; a failure prints the seed. When the kill comes is the scheduler's, so a seed gives the same writes but
 //! not the same moment.
 
+use crate::load::{Model, apply, observe, perform, setting};
 use crate::support::Scratch;
 use crate::{open, read_only, small_segments, wait_until};
-use bitcask::engine::Store;
-use bitcask::features::batch::Batch;
 use bitcask::io::sim::Rng;
 use bitcask::options::{IoMode, Options, SyncMode};
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::ExitStatusExt;
@@ -19,87 +17,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 const NAME: &str = "kills::no_acknowledged_write_is_lost_by_kill_9";
-const KEYS: usize = 40;
 /// After so many kills a store is left alone and a new one begun: a large one is killed in its opens only.
 const KILLS_OF_ONE_STORE: u64 = 6;
-
-/// Which write put each key's value, for the keys that have one.
-type Model = BTreeMap<usize, u64>;
-
-enum Write {
-    Put(usize),
-    Delete(usize),
-    Batch(Vec<(usize, bool)>),
-}
-
-/// Write number `n` of a load.
-fn write(seed: u64, n: u64) -> Write {
-    let mut rng = Rng::derive(&[seed, n, 1]);
-    match rng.below(10) {
-        0..=5 => Write::Put(rng.below(KEYS)),
-        6..=7 => Write::Delete(rng.below(KEYS)),
-        _ => {
-            let first = rng.below(KEYS);
-            Write::Batch((0..2 + rng.below(5)).map(|at| ((first + at) % KEYS, rng.chance(3, 4))).collect())
-        }
-    }
-}
-
-/// The value that write number `n` puts under a key.
-fn value(seed: u64, n: u64, key: usize) -> Vec<u8> {
-    let mut rng = Rng::derive(&[seed, n, key as u64, 2]);
-    let len = match rng.below(50) {
-        0 => 100_000 + rng.below(100_000),
-        1..=5 => rng.below(8000),
-        _ => rng.below(300),
-    };
-    let mut bytes = vec![0; len];
-    rng.fill(&mut bytes);
-    bytes
-}
-
-fn key(key: usize) -> Vec<u8> {
-    format!("key {key}").into_bytes()
-}
-
-fn apply(model: &mut Model, seed: u64, n: u64) {
-    let operations = match write(seed, n) {
-        Write::Put(key) => vec![(key, true)],
-        Write::Delete(key) => vec![(key, false)],
-        Write::Batch(operations) => operations,
-    };
-    for (key, present) in operations {
-        if present {
-            model.insert(key, n)
-        } else {
-            model.remove(&key)
-        };
-    }
-}
-
-fn perform(db: &Store, seed: u64, n: u64) -> bitcask::Result<()> {
-    match write(seed, n) {
-        Write::Put(at) => db.put(&key(at), &value(seed, n, at)).map(drop),
-        Write::Delete(at) => db.delete(&key(at)).map(drop),
-        Write::Batch(operations) => {
-            let mut batch = Batch::new();
-            for (at, present) in operations {
-                match present {
-                    true => batch.put(&key(at), &value(seed, n, at))?,
-                    false => batch.delete(&key(at))?,
-                }
-            }
-            db.write(&batch).map(drop)
-        }
-    }
-}
-
-fn holds(db: &Store, seed: u64, model: &Model) -> bool {
-    (0..KEYS).all(|at| {
-        let found = db.get(&key(at), <[u8]>::to_vec).expect("a sound record");
-        found == model.get(&at).map(|n| value(seed, *n, at))
-    })
-}
 
 /// The writer: begins at write `next` and tells in a file how many writes are acknowledged, until it is killed.
 fn load(dir: &Path, acknowledged: &Path, seed: u64, mut next: u64) -> ! {
@@ -112,10 +31,6 @@ fn load(dir: &Path, acknowledged: &Path, seed: u64, mut next: u64) -> ! {
         next += 1;
         told.write_all_at(&next.to_le_bytes(), 0).expect("a write on a healthy disk");
     }
-}
-
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 #[test]
@@ -172,17 +87,14 @@ fn no_acknowledged_write_is_lost_by_kill_9() {
         let stats = db.stats().expect("open");
         assert_eq!((stats.corrupt_records, stats.degraded), (0, None), "seed {seed}, round {round}");
         done = count;
-        if !holds(&db, seed, &model) {
+        let found = observe(&db, seed);
+        if found != model {
             // The write that was under way may be there, though nobody was told so.
             apply(&mut model, seed, done);
             done += 1;
             in_flight += 1;
-            assert!(
-                holds(&db, seed, &model),
-                "seed {seed}, round {round}: not the state of {count} or {done} writes"
-            );
+            assert_eq!(found, model, "seed {seed}, round {round}: not the state of {count} or {done} writes");
         }
-        assert_eq!(db.count().expect("open"), model.len() as u64, "seed {seed}, round {round}");
     }
     println!("{rounds} kills, {writes} writes, {in_flight} kills in a write, {idle} before the first write");
     assert!(idle < rounds, "no writer ever got to write");

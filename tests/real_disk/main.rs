@@ -1,6 +1,6 @@
 //! The engine on the real machine: threads, processes, limits, files.
 //!
-//! What a power cut leaves is the simulated machine's part (`crash.rs`). Where a claim needs a sync that hangs or
+//! What a power cut leaves is for the most part the simulated machine's part (`crash.rs`). Where a claim needs a sync that hangs or
 //! fails, the simulated machine lends its disk and the threads are real. Whatever changes a whole process
 //! happens in a child.
 #![expect(unsafe_code, reason = "fork, kill, limits and user ids have no safe interface")]
@@ -16,9 +16,11 @@ mod failing_background_work;
 mod forks;
 mod kills;
 mod limits;
+mod load;
 mod locks;
 mod merges;
 mod permissions;
+mod power_cuts;
 mod readers;
 mod values;
 
