@@ -9,6 +9,7 @@
 #   make deps                print, then (as root, on Debian) install what the tests need and is missing
 #   make bench               the benchmarks, with cargo bench
 #   make torture             the long test run: SEED (random), HOURS (1; 0.01 will do)
+#   make fuzz                each fuzz target under libFuzzer: SECONDS (30); needs cargo-fuzz
 #   make clean
 #
 # The recipes only name the scripts in tools/: these take their settings from the environment, so that no
@@ -24,7 +25,7 @@ INCLUDEDIR ?= $(PREFIX)/include
 DOCDIR ?= $(PREFIX)/share/doc/bitcask
 
 .DEFAULT_GOAL := lib
-.PHONY: all lib demo test deps install uninstall bench torture fmt lint doc clean help
+.PHONY: all lib demo test deps install uninstall bench torture fuzz fmt lint doc clean help
 
 export CARGO CC CFLAGS
 
@@ -63,6 +64,10 @@ torture: export SEED := $(SEED)
 torture: export HOURS := $(HOURS)
 torture:
 	@sh tools/torture.sh
+
+fuzz: export FUZZ_SECONDS := $(SECONDS)
+fuzz:
+	@sh tools/fuzz.sh
 
 fmt:
 	"$${CARGO}" fmt

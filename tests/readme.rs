@@ -16,8 +16,8 @@ const DOCUMENTS: [&str; 6] = [
 ];
 
 /// Folders of the project; a word in code type that begins with one of these is the path of a file.
-const FOLDERS: [&str; 9] =
-    ["benches/", "cmake/", "docs/", "examples-c/", "include/", "src/", "tests/", "tools/", ".ci/"];
+const FOLDERS: [&str; 10] =
+    ["benches/", "cmake/", "docs/", "examples-c/", "fuzz/", "include/", "src/", "tests/", "tools/", ".ci/"];
 
 fn document(name: &str) -> String {
     fs::read_to_string(root().join(name)).unwrap_or_else(|err| panic!("{name}: {err}"))

@@ -11,6 +11,7 @@ cd "$(dirname "$0")/.." || exit 2
 
 # Seeds that one round uses up: a round's suites take theirs from its own seed on.
 stride=1000
+cut_loop=power_cuts::what_a_shut_down_ext4_keeps_is_a_prefix_no_shorter_than_the_last_sync
 kill_loop=kills::no_acknowledged_write_is_lost_by_kill_9
 
 seed=${SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
@@ -52,7 +53,7 @@ run() {
 
 echo "SEED=$seed HOURS=$HOURS"
 "$CARGO" test --quiet --no-run --test crash --test fail_every_call --test model --test damage \
-    --test real_disk || exit 2
+    --test fuzz --test real_disk || exit 2
 end=$(($(date +%s) + seconds))
 round=1
 while [ "$(date +%s)" -lt "$end" ]; do
@@ -62,6 +63,8 @@ while [ "$(date +%s)" -lt "$end" ]; do
     run "BITCASK_MODEL_SEED=$seed BITCASK_MODEL_CASES=4000" "--test model --"
     run "BITCASK_DAMAGE_SEED=$seed" "--test damage --"
     run "BITCASK_KILL_SEED=$seed BITCASK_KILL_ROUNDS=50" "--test real_disk -- --exact $kill_loop"
+    run "BITCASK_POWER_CUT_SEED=$seed BITCASK_POWER_CUTS=100" "--test real_disk -- --exact $cut_loop"
+    run "BITCASK_FUZZ_SEED=$seed" "--test fuzz --"
     round=$((round + 1))
     seed=$((seed + stride))
 done

@@ -109,6 +109,13 @@ impl Run {
         run
     }
 
+    /// Goes on with what a crash left of the first `writes` writes.
+    pub fn go_back_to(&mut self, writes: u64, sim: Sim) {
+        self.states.truncate(index(writes) + 1);
+        self.sim = sim;
+        self.start();
+    }
+
     /// Opens the image and answers how many writes its state is the result of.
     pub fn judge(&self, image: &Sim, least: u64, most: u64) -> Judged<u64> {
         // Before the first manifest there is nothing for a reader to open.
