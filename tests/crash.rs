@@ -6,7 +6,7 @@ mod support;
 
 use bitcask::io::env::Env;
 use bitcask::io::sim::{Rng, Survival};
-use bitcask::options::SyncMode;
+use bitcask::options::{Options, SyncMode};
 use support::crashes::Run;
 use support::{Step, Write, history, merge_policy, options, perform, setting};
 
