@@ -92,6 +92,21 @@
  * They call the program back for one purpose, if it asks for it: see THE LOG.
  *
  *
+ * READERS
+ *
+ * One handle at a time has a directory open for writing; with "read_only" any number
+ * of others, of this process and of others, have it open beside that one or by
+ * themselves. They take no lock, write nothing, and need no more than permission to
+ * read. A reader shows what was answered before bitcask_open() began, and after
+ * bitcask_refresh() what was answered before that call; what comes later it does
+ * not show until the next one. What it shows is then an exact prefix of the writes,
+ * batches whole. Segments that a merge removes stay readable to a handle that knows
+ * them, and their space is given back when it is refreshed or closed.
+ *
+ * A reader keeps the deletions in its index until a merge has dropped them, at the
+ * price of a key each.
+ *
+ *
  * DURABILITY
  *
  * There is no buffer in this process at any level: a write that was answered is in
@@ -150,7 +165,8 @@
  *
  *   name               default      meaning
  *   create             true         make the store if there is none
- *   read_only          false        write nothing; writes answer E_READ_ONLY
+ *   read_only          false        write nothing; writes answer E_READ_ONLY: see
+ *                                   READERS
  *   sync               "none"       "none", "always" or {"interval_ms": n} with n
  *                                   from 1 to 3600000: see DURABILITY
  *   io                 "auto"       "auto", "mmap" or "pread": see DAMAGE
@@ -933,6 +949,25 @@ bitcask_status bitcask_json_get(const char *json,
 bitcask_status bitcask_merge(bitcask_t *db,
                              const char *options_json,
                              bitcask_error *err);
+
+/**
+ * Brings a read-only handle up to date: it then shows every write that was answered, by the writer's process, before
+ * this call. A handle that writes sees everything anyway, and the call does nothing.
+ *
+ * Reads by other threads go on meanwhile; each key goes from the value it had to the one it has at once. The cost
+ * goes with what was written since the last call; after a merge also with the number of keys.
+ *
+ * @param db   the store; not NULL
+ * @param err  receives the reason of a failure; may be NULL
+ * @return BITCASK_OK, or: E_CORRUPT (what is new is damaged, or the store was opened degraded: a new handle tells
+ *         what can still be vouched for), E_IO (also when another store is in the directory now, or none: open the
+ *         path anew), E_FORMAT, E_NO_MEMORY, E_INVALID, E_FORKED. The handle then goes on with what it had and
+ *         perhaps some of what is new, never with an older value than it showed, and the next call goes on.
+ *
+ * Threads: any number; refreshes of one handle take their turn. Blocks while it reads. Since 1.0.0.
+ */
+bitcask_status bitcask_refresh(const bitcask_t *db,
+                               bitcask_error *err);
 
 /**
  * Describes the store as one JSON object; "Statistics" above lists what is in it. Names may be added in later

@@ -183,9 +183,70 @@ struct Beside {
     ended: Arc<AtomicBool>,
     world: Gated,
     options: Options,
+    refreshing: Arc<Refreshing>,
+}
+
+/// What goes on between the calls of a refresh: reads, and faults.
+#[derive(Default)]
+struct Refreshing {
+    watch: Mutex<Option<Watch>>,
+    faults: AtomicBool,
+}
+
+/// Reads all keys of a handle now and then: none may go back to an older value.
+struct Watch {
+    db: Arc<Db<Gated>>,
+    past: Arc<Past>,
+    /// For each key a number of writes after which it had the value shown last.
+    shown: Vec<usize>,
+    wrong: Option<String>,
+}
+
+impl Watch {
+    fn look(&mut self) {
+        for (at, shown) in self.shown.iter_mut().enumerate() {
+            let found = match self.db.get(&support::key(at), <[u8]>::to_vec) {
+                Ok(found) => found,
+                Err(err) => {
+                    self.wrong.get_or_insert(format!("key {at} during a refresh: {err}"));
+                    return;
+                }
+            };
+            let states = self.past.states.lock().expect("no panic");
+            let has = |state: &State| state[at].map(support::value) == found;
+            match (*shown..states.len()).find(|&writes| has(&states[writes])) {
+                Some(writes) => *shown = writes,
+                None => {
+                    self.wrong.get_or_insert(format!("key {at} went back to {found:?} during a refresh"));
+                }
+            }
+        }
+    }
 }
 
 impl Beside {
+    /// Refreshes `db` while it is read; `false` when a fault that was laid ended it.
+    fn refresh(&self, db: &Arc<Db<Gated>>, shown: &mut Vec<usize>, faults: bool) -> Result<bool, String> {
+        let least = self.past.acknowledged();
+        let watch =
+            Watch { db: db.clone(), past: self.past.clone(), shown: std::mem::take(shown), wrong: None };
+        *self.refreshing.watch.lock().expect("no panic") = Some(watch);
+        self.refreshing.faults.store(faults, Ordering::SeqCst);
+        let outcome = db.refresh();
+        let watch = self.refreshing.watch.lock().expect("no panic").take();
+        let mut watch = watch.expect("it was just put there");
+        watch.look();
+        *shown = watch.shown;
+        if let Some(wrong) = watch.wrong {
+            return Err(wrong);
+        }
+        match outcome {
+            Ok(()) => self.check(db, least).map(|_| true),
+            Err(Error::Io { source, .. }) if faults && source.raw_os_error() == Some(libc::EIO) => Ok(false),
+            Err(err) => Err(format!("refresh: {err}")),
+        }
+    }
+
     /// What the reader shows: the state after how many writes, of those from `least` on.
     fn check(&self, db: &Db<Gated>, least: usize) -> Result<usize, String> {
         let most = self.past.states.lock().expect("no panic").len() - 1;
@@ -236,22 +297,27 @@ fn beside(
         let _ends = ends;
         writer.run()
     });
-    let (grants, its_baton) = (Mutex::new(Rng::derive(&[seed, 7])), baton.clone());
+    let (draws, its_baton) = (Mutex::new(Rng::derive(&[seed, 7])), baton.clone());
+    let refreshing: Arc<Refreshing> = Arc::default();
+    let its_refreshing = refreshing.clone();
     let gate = move || {
-        let calls = {
-            let mut rng = grants.lock().expect("no panic");
-            if rng.chance(1, 3) { 1 + rng.below(12) } else { 0 }
-        };
-        if calls > 0 {
-            its_baton.grant(calls);
+        // The watch reads through the same gate, all at one instant.
+        let Ok(mut watch) = its_refreshing.watch.try_lock() else { return Ok(()) };
+        let mut draws = draws.lock().expect("no panic");
+        if draws.chance(1, 5) {
+            its_baton.grant(1 + draws.below(8));
         }
-        Ok(())
+        let Some(watch) = &mut *watch else { return Ok(()) };
+        let fails = draws.chance(1, 40) && its_refreshing.faults.load(Ordering::SeqCst);
+        drop(draws);
+        watch.look();
+        if fails { Err(std::io::Error::from_raw_os_error(libc::EIO)) } else { Ok(()) }
     };
     let options = Options { read_only: true, ..options(sync) };
-    let here = Beside { past, baton, ended, world: Gated::new(&sim, Arc::new(gate)), options };
+    let here = Beside { past, baton, ended, world: Gated::new(&sim, Arc::new(gate)), options, refreshing };
     let mut outcome = Ok(());
     while outcome.is_ok() && !here.ended.load(Ordering::SeqCst) {
-        here.baton.grant(1 + rng.below(40));
+        here.baton.grant(1 + rng.below(30));
         outcome = reader(&here, &mut rng);
     }
     here.baton.free();
@@ -276,6 +342,41 @@ fn an_open_beside_a_writer_shows_all_that_was_acknowledged_before_it() {
     }
     println!("{opens} opens, {kills} kills");
     assert!(opens > 0 && kills > 0);
+}
+
+#[test]
+fn a_refresh_shows_all_that_was_acknowledged_before_it_and_no_key_goes_back() {
+    let (mut refreshes, mut failed, mut kills) = (0u64, 0u64, 0);
+    for seed in seeds() {
+        let mut held: Option<(Arc<Db<Gated>>, Vec<usize>)> = None;
+        let reader = |here: &Beside, rng: &mut Rng| {
+            let (db, mut shown) = match held.take().filter(|_| !rng.chance(1, 30)) {
+                Some(held) => held,
+                None => match here.open()? {
+                    Some(db) => (Arc::new(db), vec![0; support::KEYS]),
+                    None => return Ok(()),
+                },
+            };
+            match here.refresh(&db, &mut shown, rng.chance(1, 3))? {
+                true => refreshes += 1,
+                false => failed += 1,
+            }
+            if here.ended.load(Ordering::SeqCst) {
+                here.refresh(&db, &mut shown, false)?;
+                let tell = |db: &Db<Gated>| db.stats().map(|stats| (stats.keys, stats.live_bytes));
+                let fresh = here.open()?.expect("there is a store");
+                let (told, expected) = (tell(&db), tell(&fresh));
+                if told.ok() != expected.ok() {
+                    return Err("the counts are not those of an open".to_string());
+                }
+            }
+            held = Some((db, shown));
+            Ok(())
+        };
+        kills += beside(seed, reader).unwrap_or_else(|err| panic!("seed {seed}: {err}"));
+    }
+    println!("{refreshes} refreshes, {failed} that a fault ended, {kills} kills");
+    assert!(refreshes > 0 && failed > 0 && kills > 0);
 }
 
 /// The writer cuts a write that failed off again, between any two looks of the reader.

@@ -116,6 +116,7 @@ mod examples {
         example/durability: "examples-c/durability.c", shared_library;
         example/pinned_reads: "examples-c/pinned_reads.c", shared_library;
         example/log: "examples-c/log.c", shared_library;
+        example/reader: "examples-c/reader.c", shared_library;
     }
 }
 
@@ -132,6 +133,7 @@ mod conventions {
         convention/after_close: "tests/c/after_close.c", shared_library;
         convention/read_only: "tests/c/read_only.c", shared_library;
         convention/locked: "tests/c/locked.c", shared_library;
+        convention/refresh: "tests/c/refresh.c", shared_library;
         convention/forked: "tests/c/forked.c", shared_library;
         convention/many_threads: "tests/c/many_threads.c", shared_library;
         convention/damage: "tests/c/damage.c", shared_library;

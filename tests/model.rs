@@ -46,7 +46,11 @@ enum Operation {
     Merge(u64),
     /// Whether the checkpoint may be used, too.
     Reopen(bool),
+    Kill,
     ReadOnly,
+    OpenReader,
+    Refresh,
+    ReadOn,
 }
 
 #[derive(Clone, Debug)]
@@ -104,7 +108,11 @@ fn operation() -> impl Strategy<Value = Operation> {
         3 => Just(Operation::MergeThread),
         3 => prop_oneof![Just(1), Just(40), Just(70)].prop_map(Operation::Merge),
         3 => prop_oneof![2 => Just(true), 1 => Just(false)].prop_map(Operation::Reopen),
+        2 => Just(Operation::Kill),
         1 => Just(Operation::ReadOnly),
+        2 => Just(Operation::OpenReader),
+        5 => Just(Operation::Refresh),
+        2 => Just(Operation::ReadOn),
     ]
 }
 
@@ -183,6 +191,9 @@ fn run(sequence: &Sequence) -> Result<(), TestCaseError> {
     let mut model = Model::new();
     let mut db = open(&sim, &options).map_err(failed)?;
     let mut last_version = 0;
+    // A reader that stays beside all that happens, and what it is to show.
+    let mut reader: Option<(Db<Sim>, Model)> = None;
+    let read_only = Options { read_only: true, ..options.clone() };
     for operation in &sequence.operations {
         match operation {
             Operation::Put(number, value) => {
@@ -238,10 +249,34 @@ fn run(sequence: &Sequence) -> Result<(), TestCaseError> {
                 let used = db.stats().map_err(failed)?.opened_from_checkpoint;
                 check(used == 0 || *checkpoint, || "a checkpoint was used against the option".to_string())?;
             }
+            Operation::Kill => {
+                // What belongs to another process is only forgotten.
+                sim.set_process_token(2);
+                drop(db);
+                sim.set_process_token(1);
+                db = open(&sim, &options).map_err(failed)?;
+            }
+            Operation::OpenReader => {
+                let opened = open(&sim, &read_only).map_err(failed)?;
+                compare(&opened, &model)?;
+                reader = Some((opened, model.clone()));
+            }
+            Operation::Refresh => {
+                if let Some((reader, shown)) = &mut reader {
+                    reader.refresh().map_err(failed)?;
+                    shown.clone_from(&model);
+                    compare(reader, shown)?;
+                }
+            }
+            Operation::ReadOn => {
+                if let Some((reader, shown)) = &reader {
+                    compare(reader, shown)?;
+                }
+            }
             Operation::ReadOnly => {
                 db.close().map_err(failed)?;
                 let before = sim.contents(support::DIR);
-                let reader = open(&sim, &Options { read_only: true, ..options.clone() }).map_err(failed)?;
+                let reader = open(&sim, &read_only).map_err(failed)?;
                 compare(&reader, &model)?;
                 let refused = matches!(reader.put(b"k", b"v"), Err(bitcask::Error::ReadOnly));
                 check(refused, || "a read-only handle took a put".to_string())?;
@@ -252,6 +287,11 @@ fn run(sequence: &Sequence) -> Result<(), TestCaseError> {
         }
     }
     compare(&db, &model)?;
+    if let Some((reader, shown)) = reader {
+        compare(&reader, &shown)?;
+        reader.refresh().map_err(failed)?;
+        compare(&reader, &model)?;
+    }
     db.close().map_err(failed)?;
     let db = open(&sim, &options).map_err(failed)?;
     compare(&db, &model)?;

@@ -20,6 +20,7 @@ pub mod memory;
 pub mod merge;
 pub mod open;
 pub mod read;
+pub mod refresh;
 pub mod report;
 pub mod status;
 #[cfg(feature = "test-hooks")]

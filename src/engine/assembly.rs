@@ -38,7 +38,7 @@ impl<F: File> Assembly<F> {
         let map_len = if grows { growing_map_len(self.max_segment_bytes) } else { readable };
         let mapped = self.mapped && may_map(slot);
         let mut segment = Segment::new(id, file, readable, mapped.then_some(map_len));
-        segment.surplus_bytes = file_len - readable;
+        segment.surplus_bytes = if grows { 0 } else { file_len - readable };
         let segment = Arc::new(segment);
         self.segments.push((segment.clone(), stated));
         Ok(segment)

@@ -3,6 +3,7 @@
 use super::background::{self, Duty};
 use super::bell::Bell;
 use super::manifest_file::{self, ReplaceError};
+use super::refresh::refresh;
 use super::shared::Inner;
 use crate::error::{Error, Result};
 use crate::format::manifest::CleanClose;
@@ -111,6 +112,18 @@ impl<E: Env> Db<E> {
         let hints = self.inner.write_hints();
         let merges = self.inner.merge_until_done(policy);
         merges.inspect_err(|_| self.inner.health.tell_poisoned()).and_then(|merges| hints.map(|()| merges))
+    }
+
+    /// Brings in all that was acknowledged before the call, on a read-only handle; another one sees it anyway. Costs what
+    /// was written since the last time, and a look at each key when segments were merged away. Reads go on meanwhile: each
+    /// key goes from what it was to what it is at once.
+    ///
+    /// # Errors
+    /// `Corrupt` when what is new is damaged or the store was opened degraded; `Io`, also when another store has taken the
+    /// place of this one; `NoMemory`; `Forked`. The handle goes on with what it had and some of what is new, never with
+    /// an older value than before, and the next call goes on from there.
+    pub fn refresh(&self) -> Result<()> {
+        refresh(&self.inner)
     }
 
     /// Stops the threads, makes everything durable, marks the close as clean and releases the directory.

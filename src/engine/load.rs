@@ -14,6 +14,7 @@ use crate::format::manifest::{Sealed, SegmentState};
 use crate::format::names;
 use crate::io::env::{Dir, Env, File};
 use crate::keydir::Keydir;
+use crate::keydir::location::Location;
 use crate::segment::hint_reader::Hint;
 use crate::segment::hint_writer::HintId;
 use crate::segment::view::{HintState, Position, Segment, View};
@@ -69,7 +70,10 @@ pub(super) fn load<E: Env>(store: &Arc<Inner<E>>, segments: &[Stated<E>]) -> Res
             seen.youngest = held;
         }
     }
-    damage.settle(store, &store.keydir);
+    // A reader keeps them: a merge under way may yet put older records of their keys in a new segment.
+    if damage.settle(store) && store.writer.is_some() {
+        sweep_tombstones(&store.keydir);
+    }
     Ok(seen)
 }
 
@@ -78,8 +82,16 @@ pub(super) fn load_apart<E: Env>(store: &Arc<Inner<E>>, segments: &[Stated<E>]) 
     let index = Arc::new(Keydir::new(store.keydir.len())?);
     while index.prepare() {}
     let loaded = load_parts(store, segments, Some(&index))?;
-    Damage::of(&store.view.load(), segments, &loaded).settle(store, &index);
+    if Damage::of(&store.view.load(), segments, &loaded).settle(store) {
+        sweep_tombstones(&index);
+    }
     Ok(index)
+}
+
+fn sweep_tombstones(index: &Keydir) {
+    if index.tombstones() > 0 {
+        index.sweep(Location::is_tombstone);
+    }
 }
 
 /// Loads each segment from its hint if that turns out to be whole, else from its data.
@@ -125,7 +137,7 @@ fn run_for_each<E: Env>(
     counts.into_iter().zip(segments).map(&mut of_segment).collect()
 }
 
-/// For each segment its hint, if it has one that agrees with the manifest. What cannot be read is none.
+/// For each segment its hint, if it has one.
 fn hints<E: Env>(store: &Inner<E>, segments: &[Stated<E>]) -> Vec<Option<Arc<Hint<FileOf<E>>>>> {
     let manifest = store.manifest.lock().clone();
     let sealed: HashMap<_, _> = manifest
@@ -136,16 +148,21 @@ fn hints<E: Env>(store: &Inner<E>, segments: &[Stated<E>]) -> Vec<Option<Arc<Hin
             SegmentState::Unsealed { .. } => None,
         })
         .collect();
-    let hint_of = |(segment, _): &Stated<E>| {
-        let sealed = sealed.get(&segment.uid)?;
-        let id = HintId { database: manifest.database, uid: segment.uid, segment_len: sealed.len };
-        let name = names::hint(segment.number);
-        let hint = Hint::open(store.dir.open(&name, false).ok()?, name, id).ok()??;
-        let header = hint.header();
-        let agrees = (header.entries, header.tombstones) == (sealed.records, sealed.tombstones);
-        agrees.then(|| Arc::new(hint))
-    };
-    segments.iter().map(hint_of).collect()
+    segments.iter().map(|(segment, _)| hint_of(store, segment, sealed.get(&segment.uid)?)).collect()
+}
+
+/// The hint of a sealed segment if it has one that agrees with the manifest. What cannot be read is none.
+pub(super) fn hint_of<E: Env>(
+    store: &Inner<E>,
+    segment: &Segment<FileOf<E>>,
+    sealed: &Sealed,
+) -> Option<Arc<Hint<FileOf<E>>>> {
+    let id = HintId { database: store.database, uid: segment.uid, segment_len: sealed.len };
+    let name = names::hint(segment.number);
+    let hint = Hint::open(store.dir.open(&name, false).ok()?, name, id).ok()??;
+    let header = hint.header();
+    let agrees = (header.entries, header.tombstones) == (sealed.records, sealed.tombstones);
+    agrees.then(|| Arc::new(hint))
 }
 
 /// Where a segment ends, as far as loading goes: it may grow meanwhile.
@@ -176,16 +193,13 @@ impl Damage {
         damage
     }
 
-    /// Degrades the store for what no one can name; where there is nothing of the kind, the tombstones in `index` have
-    /// done their work.
-    fn settle<E: Env>(self, store: &Inner<E>, index: &Keydir) {
+    /// Degrades the store for what no one can name. Where there is nothing of the kind, it answers that the tombstones
+    /// have done their work.
+    fn settle<E: Env>(self, store: &Inner<E>) -> bool {
         store.counters.corrupt_records.fetch_add(self.records, Ordering::Relaxed);
-        match self.newest {
-            Some((at, reason)) => {
-                let _ = store.degraded.set(Degraded { at, reason });
-            }
-            None => index.sweep_tombstones(),
-        }
+        let Some((at, reason)) = self.newest else { return true };
+        let _ = store.degraded.set(Degraded { at, reason });
+        false
     }
 
     /// Puts the ranges of one segment together.

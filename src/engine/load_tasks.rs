@@ -8,7 +8,7 @@ use super::shared::{FileOf, Inner};
 use crate::error::{Error, Result};
 use crate::format::record::Flags;
 use crate::io::env::{Env, File};
-use crate::keydir::location::{Location, MAX_RECORD_OFFSET};
+use crate::keydir::location::{Location, MAX_RECORD_OFFSET, SegmentSlot};
 use crate::keydir::{Digest, Keydir};
 use crate::segment::hint_reader::Hint;
 use crate::segment::scanner::{Scanned, Scanner, Step};
@@ -205,6 +205,36 @@ impl<E: Env> Work<E> {
     }
 }
 
+/// The place of a record that was read at `offset` of the segment at `slot`.
+pub(super) fn location(slot: SegmentSlot, offset: u64, len: u64, flags: Flags, expires: bool) -> Location {
+    let mut at = Location::new(slot, offset, len);
+    if flags.has(Flags::TOMBSTONE) {
+        at = at.as_tombstone();
+    }
+    if expires {
+        at = at.as_expiring();
+    }
+    at
+}
+
+/// Enters records of `segment` in the keydir, and counts which are live. Answers the bytes of values among them.
+pub(super) fn enter<E: Env>(
+    store: &Inner<E>,
+    segment: &Segment<FileOf<E>>,
+    pairs: &[(Digest, Location)],
+) -> Result<u64> {
+    let values = pairs.iter().filter(|(_, at)| !at.is_tombstone()).map(|(_, at)| at.typical_len()).sum();
+    segment.add_live(values);
+    let view = store.view.load();
+    let rank = |slot| view.rank(slot);
+    store.keydir.load_batch(pairs, rank, |lost| {
+        if let Some(segment) = view.segment(lost.slot()).filter(|_| !lost.is_tombstone()) {
+            segment.sub_live(lost.typical_len());
+        }
+    })?;
+    Ok(values)
+}
+
 /// Records on their way into the keydir.
 struct Group<'a, E: Env> {
     store: &'a Inner<E>,
@@ -225,35 +255,20 @@ impl<'a, E: Env> Group<'a, E> {
     }
 
     fn add(&mut self, key: &[u8], flags: Flags, expires: bool, offset: u64, len: u64) -> Result<()> {
-        let mut at = Location::new(self.segment.slot, offset, len);
-        if flags.has(Flags::TOMBSTONE) {
-            at = at.as_tombstone();
-        }
-        if expires {
-            at = at.as_expiring();
-        }
+        let at = location(self.segment.slot, offset, len, flags, expires);
         self.pairs.push((self.store.secret.digest(key), at));
         if self.pairs.len() == GROUP { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<()> {
-        let view = self.store.view.load();
-        let rank = |slot| view.rank(slot);
-        if let Some(index) = self.apart {
+        match self.apart {
             // The segments' counts are those of the store's own.
-            index.load_batch(&self.pairs, rank, |_| ())?;
-            self.pairs.clear();
-            return Ok(());
-        }
-        let live: u64 =
-            self.pairs.iter().filter(|(_, at)| !at.is_tombstone()).map(|(_, at)| at.typical_len()).sum();
-        self.value_bytes += live;
-        self.segment.add_live(live);
-        self.store.keydir.load_batch(&self.pairs, rank, |lost| {
-            if let Some(segment) = view.segment(lost.slot()).filter(|_| !lost.is_tombstone()) {
-                segment.sub_live(lost.typical_len());
+            Some(index) => {
+                let view = self.store.view.load();
+                index.load_batch(&self.pairs, |slot| view.rank(slot), |_| ())?;
             }
-        })?;
+            None => self.value_bytes += enter(self.store, self.segment, &self.pairs)?,
+        }
         self.pairs.clear();
         Ok(())
     }

@@ -24,6 +24,7 @@ mod pace;
 mod read;
 mod readers;
 mod recover;
+mod refresh;
 mod resume;
 mod segment_files;
 mod settle;

@@ -69,6 +69,7 @@ impl<E: Env> Db<E> {
             view: Views::new(View::new(segments.iter().map(|(segment, _)| segment.clone()).collect())),
             writer: writer.map(|start| OwnLines(Mutex::new(Writer::new(start)))),
             merging: Mutex::new(()),
+            refreshing: Default::default(),
             replacing: Mutex::new(()),
             manifest: Mutex::new(manifest),
             env,

@@ -16,6 +16,7 @@ use crate::options::{IoMode, Options};
 use crate::segment::view::Position;
 use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex};
 use once_cell::sync::OnceCell;
+use std::collections::HashSet;
 
 /// Segments past this count are read with `pread`: a process may hold about 65,000 mappings.
 const MAX_MAPPED_SEGMENTS: u32 = 30_000;
@@ -46,6 +47,8 @@ pub(crate) struct Inner<E: Env> {
     pub(crate) merge_bell: Arc<Bell>,
     /// Held over a whole merge. The first lock taken, before `replacing`.
     pub(crate) merging: Mutex<()>,
+    /// Held over a refresh. The segments that one which failed was not done with: what they hold may be known in part.
+    pub(crate) refreshing: Mutex<HashSet<SegmentSlot>>,
     /// Held by whoever replaces the manifest, over the whole of it; never on a put's path.
     pub(crate) replacing: Mutex<()>,
     /// The manifest as it is on the disk, but for numbers used up since.

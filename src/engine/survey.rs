@@ -9,7 +9,7 @@ use crate::format::manifest::Sealed;
 use crate::format::marker::Watermark;
 use crate::format::record::Flags;
 use crate::io::env::File;
-use crate::segment::scanner::{Scanned, Step};
+use crate::segment::scanner::{Scanned, Scanner, Step};
 
 /// How far apart the offsets are below which the records were counted.
 const COUNTED_EVERY_BYTES: u64 = 1 << 20;
@@ -55,24 +55,33 @@ impl Boundary {
 impl Survey {
     /// Reads all of `listed`.
     pub(super) fn of<F: File>(listed: &Listed<F>) -> Result<Self> {
+        Survey::through(listed.scanner(RECORDS_AT, listed.file_len), |_| Ok(()))
+    }
+
+    /// Reads all that `scanner` has before it, and hands the records to `each` up to the first that is not whole. Those
+    /// behind `good` belong to a batch that is not.
+    pub(super) fn through<F: File>(
+        mut scanner: Scanner<'_, F>,
+        mut each: impl FnMut(&Scanned<'_>) -> Result<()>,
+    ) -> Result<Self> {
         let mut survey = Survey::default();
-        let mut boundary = Boundary { good: RECORDS_AT, batch: None };
+        let mut boundary = Boundary { good: scanner.position(), batch: None };
         let mut whole = true;
-        let mut below = Sealed { len: RECORDS_AT, ..Sealed::default() };
-        let mut scanner = listed.scanner(RECORDS_AT, listed.file_len);
+        let mut below = Sealed { len: scanner.position(), ..Sealed::default() };
         loop {
             match scanner.step()? {
                 Step::Record(record) => {
                     survey.note(&record);
                     whole = whole && boundary.pass(&record);
                     if whole {
+                        each(&record)?;
                         count(&mut below, &record);
                         survey.keep(&below, &boundary);
                     }
                 }
                 Step::Bad { .. } => {
                     whole = false;
-                    scanner.resync(listed.file_len)?;
+                    scanner.resync(u64::MAX)?;
                 }
                 Step::End => break,
             }

@@ -48,11 +48,17 @@ impl<F: File> Views<F> {
         Ok(segment)
     }
 
+    /// Puts the segments of the view in another order: `segments`, oldest first, are all of them.
+    pub(crate) fn arrange(&self, segments: Vec<Arc<Segment<F>>>) {
+        let mut replaced = self.replaced.lock();
+        self.replace(&mut replaced, View::new(segments));
+    }
+
     /// Takes segments out.
     pub(crate) fn remove(&self, segments: &[Arc<Segment<F>>]) {
         let mut replaced = self.replaced.lock();
         let view = self.current.load_full();
-        self.replace(&mut replaced, view.without(|held| segments.iter().any(|gone| gone.uid == held.uid)));
+        self.replace(&mut replaced, view.without(|held| segments.iter().any(|gone| gone.slot == held.slot)));
     }
 
     fn replace(&self, replaced: &mut Vec<Weak<View<F>>>, next: View<F>) {

@@ -3,7 +3,7 @@
 //! Recency is position: the order of the segments, which the caller knows, then the offset. Each location is kept or not by comparing positions under its group's writer, so the outcome
 //! does not depend on the order in which segments come. A deletion keeps its slot, as a tombstone, until all segments
 //! are in: without it an older record that comes later would bring the key back. Then
-//! [`Keydir::sweep_tombstones`] takes the tombstones out.
+//! [`Keydir::sweep`] takes the tombstones out.
 
 use super::digest::Digest;
 use super::group::{Cover, pages_for};
@@ -11,6 +11,7 @@ use super::grow::relayout;
 use super::location::{Location, SegmentSlot};
 use super::table::{Change, Keydir, Tally};
 use crate::Result;
+use std::cell::Cell;
 use std::cmp::Ordering;
 
 /// Digests prefetched together: enough to keep the processor's line buffers busy, few enough to stay cached.
@@ -108,21 +109,26 @@ impl Keydir {
         })
     }
 
-    /// Takes out all tombstones, once all segments are in. Reads and writes may go on meanwhile.
-    pub fn sweep_tombstones(&self) {
-        if self.tombstones() == 0 {
-            return;
-        }
-        let mut removed = 0;
+    /// Takes out all keys whose location `is_unwanted`, such as the tombstones once all segments are in. Reads and writes
+    /// may go on meanwhile.
+    pub fn sweep(&self, is_unwanted: impl Fn(Location) -> bool) {
+        let tally = Cell::new(Tally::default());
+        let is_unwanted = |at| {
+            let unwanted = is_unwanted(at);
+            if unwanted {
+                let mut counted = tally.get();
+                counted.count(Some(at), -1);
+                tally.set(counted);
+            }
+            unwanted
+        };
         self.for_each_group(Cover::ALL, |writer| {
-            removed += writer.remove_all(Location::is_tombstone);
-            if pages_for(writer.count()) < writer.pages() {
+            if writer.remove_all(is_unwanted) > 0 && pages_for(writer.count()) < writer.pages() {
                 // Pages are for other groups to use; without memory to move to, the group stays as it is.
                 let _ = relayout(self.arena(), writer, pages_for(writer.count()));
             }
         });
-        removed += self.overflow().remove_all(Location::is_tombstone);
-        let tombstones = -i64::try_from(removed).expect("fewer slots than 2^63");
-        self.settle(Tally { live: 0, tombstones });
+        self.overflow().remove_all(is_unwanted);
+        self.settle(tally.get());
     }
 }

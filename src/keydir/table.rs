@@ -66,7 +66,7 @@ pub(super) struct Tally {
 
 impl Tally {
     #[inline]
-    fn count(&mut self, location: Option<Location>, by: i64) {
+    pub(super) fn count(&mut self, location: Option<Location>, by: i64) {
         match location {
             Some(location) if location.is_tombstone() => self.tombstones += by,
             Some(_) => self.live += by,

@@ -16,6 +16,7 @@ static void in_the_child(bitcask_t *db, bitcask_batch_t *batch, bitcask_pin_t *p
     EXPECT(BITCASK_E_FORKED, bitcask_delete(db, "k", 1, NULL));
     EXPECT(BITCASK_E_FORKED, bitcask_sync(db, NULL));
     EXPECT(BITCASK_E_FORKED, bitcask_merge(db, NULL, NULL));
+    EXPECT(BITCASK_E_FORKED, bitcask_refresh(db, NULL));
     EXPECT(BITCASK_E_FORKED, bitcask_put_json(db, "k", 1, "{}", 2, NULL));
     EXPECT(BITCASK_E_FORKED, bitcask_patch_json(db, "k", 1, "{}", 2, NULL));
     EXPECT(BITCASK_E_FORKED, bitcask_batch_write(db, batch, NULL));

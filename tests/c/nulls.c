@@ -35,6 +35,7 @@ static void a_null_store_is_refused(void) {
     REFUSED("db", bitcask_batch_write(NULL, batch, NULL));
     REFUSED("db", bitcask_sync(NULL, NULL));
     REFUSED("db", bitcask_merge(NULL, NULL, NULL));
+    REFUSED("db", bitcask_refresh(NULL, NULL));
     REFUSED("db", bitcask_stats(NULL, &json, &len, NULL));
     REFUSED("db", bitcask_stat_u64(NULL, "keys", &number, NULL));
     bitcask_batch_free(batch);

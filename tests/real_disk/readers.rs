@@ -8,6 +8,7 @@ use bitcask::options::{IoMode, Options};
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Everything about a directory but access times: of itself and of each file inode, size, mode, change time, bytes.
@@ -181,4 +182,65 @@ fn a_reader_opens_beside_a_writer_and_sees_all_that_was_acknowledged() {
     });
     println!("{opens} opens");
     assert!(opens > 10);
+}
+
+#[test]
+fn a_reader_that_is_refreshed_keeps_up_with_a_writer() {
+    let scratch = Scratch::new();
+    let path = scratch.path().join("store");
+    let mut readers: Vec<bitcask::engine::Store> = Vec::new();
+    let mut refreshes = 0;
+    beside_a_writer(&path, |acknowledged| {
+        if readers.is_empty() {
+            let open = |io| open(&path, &Options { io, ..read_only() }).expect("open");
+            readers.extend([open(IoMode::Mmap), open(IoMode::Pread)]);
+        }
+        for db in &readers {
+            db.refresh().expect("refresh");
+            let shown = puts_shown(db);
+            assert!(shown >= acknowledged, "{shown} puts shown, {acknowledged} were acknowledged");
+            assert_eq!(puts_shown(db), shown, "shown without a refresh");
+            refreshes += 1;
+        }
+    });
+    let segments = std::fs::read_dir(&path).expect("a directory").count();
+    println!("{refreshes} refreshes, {segments} files");
+    assert!(refreshes > 20);
+}
+
+#[test]
+fn reads_go_on_while_a_reader_is_refreshed() {
+    let scratch = Scratch::new();
+    let path = scratch.path().join("store");
+    let mut reader = None;
+    let mut rounds = 0;
+    beside_a_writer(&path, |_| {
+        let db = reader.get_or_insert_with(|| open(&path, &read_only()).expect("open"));
+        let done = &AtomicBool::new(false);
+        let refreshed = std::thread::scope(|scope| {
+            for from in [0, 1] {
+                let db = &*db;
+                scope.spawn(move || {
+                    let mut last = vec![0; usize::try_from(KEYS).expect("small")];
+                    while !done.load(Ordering::Relaxed) {
+                        for key in (from..KEYS).step_by(2) {
+                            let value = db.get(&key.to_le_bytes(), <[u8]>::to_vec).expect("get");
+                            let n = value.map_or(0, |value| {
+                                u64::from_le_bytes(*value.first_chunk().expect("a number"))
+                            });
+                            let last = &mut last[usize::try_from(key).expect("small")];
+                            assert!(n >= *last, "key {key} went back from put {last} to {n}");
+                            *last = n;
+                        }
+                    }
+                });
+            }
+            let refreshed: Result<Vec<()>, Error> = (0..20).map(|_| db.refresh()).collect();
+            done.store(true, Ordering::Relaxed);
+            refreshed
+        });
+        rounds += refreshed.expect("refresh").len();
+        puts_shown(db);
+    });
+    println!("{rounds} refreshes under two readers");
 }

@@ -62,7 +62,7 @@ fn an_older_record_does_not_bring_back_a_deleted_key() {
     keydir.insert_newest(digest(0), at(5).as_tombstone(), |slot| slot).unwrap();
     keydir.insert_newest(digest(0), at(4), |slot| slot).unwrap();
     assert_eq!(keydir.len(), 0);
-    keydir.sweep_tombstones();
+    keydir.sweep(Location::is_tombstone);
     assert_eq!(keydir.get(digest(0)), None);
 }
 
@@ -75,7 +75,7 @@ fn a_sweep_leaves_the_keys_and_nothing_else() {
             let location = if is_deleted(key) { at(key).as_tombstone() } else { at(key) };
             keydir.insert(digest(key), location);
         }
-        keydir.sweep_tombstones();
+        keydir.sweep(Location::is_tombstone);
         for key in 0..KEYS {
             assert_eq!(keydir.get(digest(key)), (!is_deleted(key)).then_some(at(key)));
         }
@@ -91,7 +91,7 @@ fn memory_that_a_sweep_frees_is_used_again() {
         keydir.insert(digest(key), at(key).as_tombstone());
     }
     let before = keydir.memory_bytes();
-    keydir.sweep_tombstones();
+    keydir.sweep(Location::is_tombstone);
     for key in KEYS..KEYS + KEYS / 2 {
         keydir.insert(digest(key), at(key));
     }
