@@ -83,32 +83,30 @@ pub(super) fn refresh<E: Env>(store: &Arc<Inner<E>>) -> Result<()> {
     drop(view);
     let has_news = |part: &&Part<_>| !matches!(part.news, News::None);
     unfinished.extend(parts.iter().filter(has_news).map(|part| part.segment.slot));
+    let mut highest_version = manifest.last_version;
     if !gone.is_empty() || !unfinished.is_empty() {
         // What is still to come from a checkpoint was written for the segments as they were.
         while store.keydir.bring_in_next()? {}
         store.check_not_degraded()?;
+        let current = parts.iter().map(|part| &part.segment);
+        store.view.arrange(gone.iter().chain(current).cloned().collect());
     }
-    let new = parts.iter().map(|part| &part.segment);
-    store.view.arrange(gone.iter().chain(new).cloned().collect());
-    let mut highest_version = manifest.last_version;
     for Part { segment, news } in parts.into_iter().rev() {
         highest_version = highest_version.max(store.bring_in(&segment, news)?);
         unfinished.remove(&segment.slot);
     }
     if !gone.is_empty() {
-        let gone: HashSet<_> = gone.iter().map(|segment| segment.slot).collect();
-        store.keydir.sweep(|at| gone.contains(&at.slot()));
+        let slots: HashSet<_> = gone.iter().map(|segment| segment.slot).collect();
+        store.keydir.sweep(|at| slots.contains(&at.slot()));
+        store.view.remove(&gone);
     }
-    store.view.remove(&gone);
     unfinished.clear();
     drop(unfinished);
     let mut held = store.manifest.lock();
     let last_version = held.last_version.max(highest_version);
     *held = Manifest { last_version, ..manifest };
     drop(held);
-    if !gone.is_empty() {
-        log::debug(format_args!("{}: {} segments are gone since the last refresh", store.path, gone.len()));
-    }
+    log::debug(format_args!("{}: refreshed; {} segments are gone", store.path, gone.len()));
     Ok(())
 }
 
