@@ -7,6 +7,8 @@ mod support;
 
 use bitcask::Error;
 use bitcask::engine::Db;
+use bitcask::format::checkpoint::CHECKPOINT_HEADER_LEN;
+use bitcask::format::names;
 use bitcask::io::sim::Sim;
 use bitcask::options::{Options, SyncMode};
 use gated::Gated;
@@ -228,4 +230,36 @@ fn a_refreshed_reader_writes_nothing() {
     let before = sim.op_count();
     reader.refresh().expect("a refresh");
     assert_eq!(sim.op_count(), before);
+}
+
+#[test]
+fn a_reader_that_was_opened_from_a_checkpoint_is_refreshed_like_any_other() {
+    for damaged in [false, true] {
+        let sim = machine();
+        let db = open(&sim, &small()).expect("a new store opens");
+        for n in 0..60u8 {
+            db.put(&[n % 30], &[n; 100]).expect("a put");
+            db.step_log_thread().expect("a healthy disk");
+        }
+        db.close().expect("a close");
+        if damaged {
+            sim.corrupt(DIR, names::CHECKPOINT, CHECKPOINT_HEADER_LEN as u64 + 3, 0xFF);
+        }
+        // It reads nothing of the checkpoint's entries yet.
+        let reader = open(&sim, &reading()).expect("a reader opens");
+        assert_eq!(reader.stats().expect("open").opened_from_checkpoint, 1);
+        let db = open(&sim, &small()).expect("the store opens");
+        for n in 0..10u8 {
+            db.put(&[n], &[200; 100]).expect("a put");
+            assert!(db.delete(&[n + 10]).expect("a delete"));
+            db.step_log_thread().expect("a healthy disk");
+        }
+        assert!(db.merge(&merge_policy(1)).expect("a healthy disk") > 0);
+        reader.refresh().expect("a refresh");
+        for n in 0..30u8 {
+            let expected = [Some(vec![200; 100]), None, Some(vec![n + 30; 100])];
+            assert_eq!(get(&reader, &[n]), expected[usize::from(n / 10)], "key {n}, damaged {damaged}");
+        }
+        assert_eq!(reader.count().expect("open"), 20);
+    }
 }
