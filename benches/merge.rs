@@ -2,9 +2,10 @@
 //!
 //!     cargo bench --bench merge -- [KEYS]
 //!
-//! Every key is put, then overwritten twice in another order; then all is merged. A plain copy of the live bytes on one
-//! core, read and written like the merge's, stands beside it. Then one thread gets and puts at random, idle and beside a
-//! merge that is held to 32 MiB a second.
+//! Every key is put, then overwritten twice in another order; then all is merged, the hints of the inputs being there.
+//! Plain copies of the same inputs and of the same outputs, file by file in pieces of 1 MiB, each file synced, stand beside
+//! it. All of it was written or read just before, so merge and copies read from the page cache. Three rounds on stores of
+//! their own; medians. Then one thread gets and puts at random, idle and beside a merge that is held to 32 MiB a second.
 
 #![allow(missing_docs, reason = "a program, not an interface")]
 #![expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "figures for people")]
@@ -14,13 +15,15 @@ mod common;
 use bitcask::engine::Store;
 use bitcask::io::disk::Disk;
 use bitcask::options::{MergeMode, MergePolicy, Options};
-use common::{Scratch, fill, key, median, mix, number, value};
+use common::{Scratch, fill, key, median, mix, number, plain_read, value};
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const PACE: u64 = 32 << 20;
+const MERGES: u64 = 3;
 const ROUNDS: usize = 5;
 const CALLS: u64 = 200_000;
 
@@ -29,30 +32,103 @@ fn open(dir: &Path) -> Store {
     Store::open(Disk, dir, &options).expect("the scratch store opens")
 }
 
-fn bytes(dir: &Path) -> u64 {
-    let files = std::fs::read_dir(dir).expect("a listing");
-    files.map(|entry| entry.expect("an entry").metadata().expect("its length").len()).sum()
+/// The store's files with this ending.
+fn files(dir: &Path, ending: &str) -> BTreeSet<PathBuf> {
+    let files = std::fs::read_dir(dir).expect("a listing").map(|entry| entry.expect("an entry").path());
+    files.filter(|path| path.extension().is_some_and(|its| its == ending)).collect()
 }
 
-/// Seconds to copy `bytes` from one file to another and sync, as `cp` does.
-fn plain_copy(scratch: &Scratch, bytes: u64) -> f64 {
-    let (from, to) = (scratch.path("from"), scratch.path("to"));
-    let mut buf = vec![7u8; 1 << 20];
-    let mut file = std::fs::File::create(&from).expect("a file");
-    (0..bytes >> 20).for_each(|_| file.write_all(&buf).expect("a write"));
-    file.sync_data().expect("a sync");
-    let begin = Instant::now();
-    let mut source = std::fs::File::open(&from).expect("a file");
-    let mut copy = std::fs::File::create(&to).expect("a file");
+fn bytes<'p>(files: impl IntoIterator<Item = &'p PathBuf>) -> u64 {
+    files.into_iter().map(|path| path.metadata().expect("its length").len()).sum()
+}
+
+/// Waits until all but the newest segments have their hints, and answers those that have.
+fn sealed(dir: &Path) -> BTreeSet<PathBuf> {
+    let mut last = 0;
     loop {
-        let got = source.read(&mut buf).expect("a read");
-        if got == 0 {
-            break;
+        std::thread::sleep(Duration::from_millis(300));
+        let sealed: BTreeSet<_> =
+            files(dir, "data").into_iter().filter(|path| path.with_extension("hint").exists()).collect();
+        if sealed.len() == last && sealed.len() + 3 > files(dir, "data").len() {
+            return sealed;
         }
-        copy.write_all(&buf[..got]).expect("a write");
+        last = sealed.len();
     }
-    copy.sync_data().expect("a sync");
-    begin.elapsed().as_secs_f64()
+}
+
+/// How long something took: seconds in all, and of them those on the processor.
+#[derive(Clone, Copy)]
+struct Took {
+    seconds: f64,
+    processor: f64,
+}
+
+fn timed<R>(work: impl FnOnce() -> R) -> (R, Took) {
+    // Its first number is how long this thread has run, in ns.
+    let on_processor = || {
+        let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+        text.split(' ').next().and_then(|ns| ns.parse::<u64>().ok()).unwrap_or(0)
+    };
+    let (ran, begin) = (on_processor(), Instant::now());
+    let answer = work();
+    let processor = (on_processor() - ran) as f64 / 1e9;
+    (answer, Took { seconds: begin.elapsed().as_secs_f64(), processor })
+}
+
+/// Copies these files and syncs each.
+fn plain_copy<'p>(scratch: &Scratch, files: impl IntoIterator<Item = &'p PathBuf>) -> Took {
+    let to = scratch.path("copies");
+    std::fs::create_dir_all(&to).expect("a directory");
+    let mut buf = vec![0u8; 1 << 20];
+    let ((), took) = timed(|| {
+        for path in files {
+            let mut source = std::fs::File::open(path).expect("a file");
+            let mut copy = std::fs::File::create(to.join(path.file_name().expect("a name"))).expect("a file");
+            loop {
+                let got = source.read(&mut buf).expect("a read");
+                if got == 0 {
+                    break;
+                }
+                copy.write_all(&buf[..got]).expect("a write");
+            }
+            copy.sync_data().expect("a sync");
+        }
+    });
+    std::fs::remove_dir_all(to).expect("the copies go");
+    took
+}
+
+/// One merge, the bytes it read and wrote, and the copies beside it.
+struct Figures {
+    merge: Took,
+    input: u64,
+    output: u64,
+    copied_input: Took,
+    copied_output: Took,
+}
+
+/// Merges all of the store.
+fn merge_all(scratch: &Scratch, dir: &Path, db: &Store, keys: u64) -> Figures {
+    let inputs = sealed(dir);
+    let input = bytes(&inputs);
+    let read = plain_read(dir, "data");
+    let copied_input = plain_copy(scratch, &inputs);
+    let (merges, merge) = timed(|| db.merge(&MergePolicy::everything()).expect("a merge"));
+    assert!(merges == 1 && inputs.iter().all(|path| !path.exists()), "not all was merged at once");
+    assert_eq!(db.count().expect("a count"), keys);
+    let outputs: Vec<_> =
+        files(dir, "data").into_iter().filter(|path| path.with_extension("hint").exists()).collect();
+    let hints = outputs.iter().map(|path| path.with_extension("hint"));
+    let outputs: Vec<_> = outputs.iter().cloned().chain(hints).collect();
+    let output = bytes(&outputs);
+    let copied_output = plain_copy(scratch, &outputs);
+    println!(
+        "{} segments of {input} bytes, read from the page cache at {:.1} GB/s, became {output} bytes in {:.2} s",
+        inputs.len(),
+        input as f64 / read / 1e9,
+        merge.seconds
+    );
+    Figures { merge, input, output, copied_input, copied_output }
 }
 
 /// The 99th percentile of `CALLS` calls, in ns.
@@ -70,10 +146,8 @@ fn p99(mut call: impl FnMut(u64)) -> f64 {
 fn main() {
     let keys = number(0, 2_000_000);
     let scratch = Scratch::new();
-    let dir = scratch.path("store");
-    let db = open(&dir);
-    let mut name = key(0, 16);
-    let mut put_all = |db: &Store, round: u64| {
+    let put_all = |db: &Store, round: u64| {
+        let mut name = key(0, 16);
         for n in 0..keys.next_power_of_two() {
             // Every key once a round, each time in another order.
             let n = n.wrapping_mul(mix(round) | 1) % keys.next_power_of_two();
@@ -83,24 +157,46 @@ fn main() {
             }
         }
     };
-    (0..3).for_each(|round| put_all(&db, round));
-    db.sync().expect("a sync");
-    let before = bytes(&dir);
-    let begin = Instant::now();
-    let merges = db.merge(&MergePolicy::everything()).expect("a merge");
-    let took = begin.elapsed().as_secs_f64();
-    let (after, stats) = (bytes(&dir), db.stats().expect("stats"));
-    assert_eq!(db.count().expect("a count"), keys);
-    let copied = plain_copy(&scratch, stats.merge_written_bytes);
+    let mut figures = Vec::new();
+    let mut last = None;
+    for round in 0..MERGES {
+        drop(last.take());
+        let dir = scratch.path(&format!("store {round}"));
+        let db = open(&dir);
+        (0..3).for_each(|round| put_all(&db, round));
+        db.sync().expect("a sync");
+        figures.push(merge_all(&scratch, &dir, &db, keys));
+        last = Some(db);
+    }
+    let db = last.expect("there was a round");
+    let of = |which: fn(&Figures) -> f64| median(figures.iter().map(which).collect());
+    let took = |which: fn(&Figures) -> Took| {
+        let all: Vec<_> = figures.iter().map(which).collect();
+        let median_of = |part: fn(&Took) -> f64| median(all.iter().map(part).collect());
+        Took { seconds: median_of(|took| took.seconds), processor: median_of(|took| took.processor) }
+    };
+    let (input, output) = (of(|f| f.input as f64), of(|f| f.output as f64));
+    println!("{keys} keys put three times: {input} bytes of input, {output} of output, hints included");
+    let merge = took(|f| f.merge);
     println!(
-        "{keys} keys put three times: {before} bytes before, {after} after {merges} merges, hints included"
+        "merge: {:.2} s, {:.2} s of them on the processor; {:.0} MB/s of input, {:.0} MB/s of output",
+        merge.seconds,
+        merge.processor,
+        input / merge.seconds / 1e6,
+        output / merge.seconds / 1e6
     );
-    println!(
-        "merge: {took:.2} s, {:.0} MB/s of input, {:.0} MB/s of output; a plain copy of the output {copied:.2} s, ratio {:.1}",
-        before as f64 / took / 1e6,
-        stats.merge_written_bytes as f64 / took / 1e6,
-        took / copied
-    );
+    let copies = [("input", input, took(|f| f.copied_input)), ("output", output, took(|f| f.copied_output))];
+    for (what, bytes, copy) in copies {
+        println!(
+            "a plain copy of the {what}: {:.2} s, {:.2} s of them on the processor, {:.0} MB/s; the merge takes {:.2} times \
+             as long, {:.2} times on the processor",
+            copy.seconds,
+            copy.processor,
+            bytes / copy.seconds / 1e6,
+            merge.seconds / copy.seconds,
+            merge.processor / copy.processor
+        );
+    }
 
     put_all(&db, 3);
     db.sync().expect("a sync");
