@@ -116,6 +116,20 @@ fn bytes_that_recovery_discards_are_told() {
 }
 
 #[test]
+fn a_damaged_checkpoint_is_told_once() {
+    let (sim, db) = new_store(Sim::new(1), "/checkpoint", &Options::default());
+    db.put(b"a", b"value").expect("put");
+    db.close().expect("close");
+    sim.corrupt("/checkpoint", "keydir.checkpoint", 113, 1);
+    let db = open(&sim, "/checkpoint", &Options::default());
+    assert_eq!(db.get(b"a", |value| value.len()).expect("a get"), Some(5));
+    (0..2).for_each(|_| db.step_merge_thread().expect("merge jobs"));
+    let told = told("/checkpoint", Level::Warn);
+    let expected = "keydir.checkpoint is damaged or cannot be read: the index was read from the log";
+    assert_eq!(told, [expected]);
+}
+
+#[test]
 fn a_degraded_store_is_told_with_the_reason() {
     let (sim, db) = new_store(Sim::new(1), "/degraded", &Options::default());
     for key in [b"a", b"b", b"c"] {

@@ -21,8 +21,9 @@ use support::{DIR, open, options};
 const EIGHT: &[(&str, u8)] =
     &[("a", 1), ("b", 2), ("c", 3), ("a", 4), ("d", 5), ("e", 6), ("f", 7), ("g", 8)];
 
+/// Without checkpoints, so that an open finds out what a merge left.
 fn manual() -> Options {
-    Options { merge: MergeMode::Manual, ..options(SyncMode::None) }
+    Options { merge: MergeMode::Manual, checkpoint: false, ..options(SyncMode::None) }
 }
 
 fn fresh() -> (Sim, Db<Sim>) {

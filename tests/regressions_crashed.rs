@@ -95,7 +95,9 @@ fn no_resurrection_when_a_hint_is_missing_and_only_the_segment_of_the_tombstone_
     for missing_at_open in [true, false] {
         let values = &mut Values(0);
         let mut run = deletion_in_a_later_segment(values);
-        run.options = Options { merge_policy: merge_policy(60), ..options(SyncMode::None) };
+        // One that was opened from a checkpoint would look at the hints once more.
+        let merge_policy = merge_policy(60);
+        run.options = Options { merge_policy, checkpoint: false, ..options(SyncMode::None) };
         run.start();
         let (first, _) = sealed(&run.sim)[0];
         let hint = names::hint(first);

@@ -18,7 +18,7 @@ use crate::format::coding::crc32c;
 use crate::format::manifest::{CleanClose, Manifest, Sealed};
 use crate::format::names::CHECKPOINT;
 use crate::io::env::{Dir, Env, File};
-use crate::log;
+use crate::log::{self, Level};
 use crate::segment::output::{Output, write_all};
 use crate::segment::view::{HintState, Segment};
 use crate::sync::{Arc, Ordering};
@@ -76,6 +76,20 @@ impl<E: Env> Inner<E> {
         if let Err(err) = written {
             let _ = self.dir.remove(CHECKPOINT);
             log::warn(format_args!("{}: the next open takes longer: {err}", self.path));
+        }
+    }
+
+    /// Tells the log of a checkpoint that turned out damaged, once. Called without a lock.
+    pub(super) fn tell_of_bad_checkpoint(&self) {
+        if let Some(origin) = self.origin.get()
+            && origin.damaged.load(Ordering::Relaxed)
+            && log::wants(Level::Warn)
+            && !origin.damage_told.swap(true, Ordering::Relaxed)
+        {
+            log::warn(format_args!(
+                "{}: {CHECKPOINT} is damaged or cannot be read: the index was read from the log",
+                self.path
+            ));
         }
     }
 

@@ -16,7 +16,7 @@ use crate::segment::hint_reader::Hint;
 use crate::segment::hint_writer::{HintBuilder, HintId};
 use crate::segment::scanner::{Scanner, Step};
 use crate::segment::view::{HintState, Segment};
-use crate::sync::Arc;
+use crate::sync::{Arc, Ordering};
 use std::collections::{HashMap, HashSet};
 use std::io;
 
@@ -38,7 +38,9 @@ impl<E: Env> Inner<E> {
         if self.health.is_poisoned() {
             return Ok(());
         }
-        self.bring_in_index().inspect_err(|err| self.health.note_background_error(err))?;
+        let brought_in = self.bring_in_index().inspect_err(|err| self.health.note_background_error(err));
+        self.tell_of_bad_checkpoint();
+        brought_in?;
         // A segment that no hint can be made of must not keep the others from giving back their space.
         let hints = self.write_hints().inspect_err(|err| self.health.note_background_error(err));
         let policy = &self.options.merge_policy;
@@ -63,6 +65,7 @@ impl<E: Env> Inner<E> {
     /// Makes the hints that are missing, until the store is closing. One that cannot be made keeps no other from it, and
     /// the first failure is answered in the end.
     pub(super) fn write_hints(&self) -> Result<()> {
+        self.look_at_hints_of_checkpoint();
         let (mut outcome, mut failed) = (Ok(()), HashSet::new());
         loop {
             // For each segment anew: merges may take their turn in between, and the log is told without a lock.
@@ -115,6 +118,20 @@ impl<E: Env> Inner<E> {
             Ok(file) => Hint::open(file, name, id),
             Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(err) => Err(Error::io("open", name, err)),
+        }
+    }
+
+    /// A checkpoint tells of the hints that there were at the close: those that are gone or cut are to be made again.
+    fn look_at_hints_of_checkpoint(&self) {
+        let Some(origin) = self.origin.get() else { return };
+        if origin.hints_seen.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let stated = self.sealed_segments().into_iter();
+        for (segment, entry) in stated.filter(|(segment, _)| segment.hint_state() == HintState::Whole) {
+            if matches!(self.hint_of(&segment, &entry), Ok(None)) {
+                segment.set_hint_state(HintState::Missing);
+            }
         }
     }
 

@@ -22,6 +22,10 @@ pub(crate) struct Origin {
     pub(super) tables: Tables,
     /// Whether a part turned out damaged.
     pub(super) damaged: AtomicBool,
+    /// Whether somebody looked at the hints that there are by its word.
+    pub(super) hints_seen: AtomicBool,
+    /// Whether the log was told.
+    pub(super) damage_told: AtomicBool,
 }
 
 impl Tables {

@@ -20,7 +20,7 @@ use crate::keydir::location::{Location, MAX_SEGMENT_SLOTS, SegmentSlot};
 use crate::keydir::{Digest, Entry, Keydir, Part, Source};
 use crate::segment::reader::read_full;
 use crate::segment::view::Segment;
-use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
+use crate::sync::{Arc, Mutex, Ordering};
 use std::collections::HashMap;
 use std::sync::Weak;
 
@@ -74,7 +74,12 @@ impl<F: File> Checkpoint<F> {
             Some(start)
         });
         let starts = ends.collect();
-        let origin = Arc::new(Origin { tables, damaged: AtomicBool::new(false) });
+        let origin = Arc::new(Origin {
+            tables,
+            damaged: false.into(),
+            hints_seen: false.into(),
+            damage_told: false.into(),
+        });
         let _ = store.origin.set(origin.clone());
         store.keydir.set_source(Arc::new(CheckpointSource {
             file,
@@ -107,10 +112,10 @@ impl<E: Env> Source for CheckpointSource<E> {
     fn read(&self, at: usize, out: &mut Vec<Entry>) -> Result<()> {
         let line = self.origin.tables.parts[at];
         if !self.origin.damaged.load(Ordering::Acquire) {
-            match self.read_part(&line, self.starts[at], out) {
-                Some(()) => return Ok(()),
-                None => self.give_up(self.starts[at]),
+            if self.read_part(&line, self.starts[at], out)? {
+                return Ok(());
             }
+            self.give_up(self.starts[at]);
         }
         out.clear();
         self.index_of_log()?.entries_of(part_of(&line), out);
@@ -119,16 +124,18 @@ impl<E: Env> Source for CheckpointSource<E> {
 }
 
 impl<E: Env> CheckpointSource<E> {
-    /// The entries of a part, or `None` when it is damaged or cannot be read.
-    fn read_part(&self, line: &PartLine, start: u64, out: &mut Vec<Entry>) -> Option<()> {
+    /// Appends the entries of a part to `out`; `false` when it is damaged or cannot be read.
+    fn read_part(&self, line: &PartLine, start: u64, out: &mut Vec<Entry>) -> Result<bool> {
         let len = line.entries as usize * ENTRY_LEN;
         let mut bytes = Vec::new();
-        bytes.try_reserve_exact(len).ok()?;
+        bytes.try_reserve_exact(len).map_err(|_| Error::NoMemory { bytes: len })?;
         bytes.resize(len, 0);
-        let got = read_full(&self.file, &mut bytes, start).ok()?;
-        if got < len || crc32c(&bytes) != line.crc {
-            return None;
-        }
+        let whole = read_full(&self.file, &mut bytes, start).is_ok_and(|got| got == len);
+        Ok(whole && crc32c(&bytes) == line.crc && self.decode_part(line, &bytes, out).is_some())
+    }
+
+    /// The same of bytes whose checksum is right.
+    fn decode_part(&self, line: &PartLine, bytes: &[u8], out: &mut Vec<Entry>) -> Option<()> {
         let cover = part_of(line);
         for bytes in bytes.chunks_exact(ENTRY_LEN) {
             let CheckpointEntry { lo, hi, location } = CheckpointEntry::decode(bytes);

@@ -10,12 +10,16 @@ use std::fs;
 use std::io;
 use std::os::fd::RawFd;
 
+/// How often the kernel's list is read: one that changes between the reads of its parts may lack a lock.
+const TRIES: usize = 10;
+
 /// One sentence about who holds the lock of the directory behind `fd`.
 pub(super) fn describe(fd: RawFd) -> String {
-    let takers = match (sys::stat(fd), fs::read_to_string("/proc/locks")) {
-        (Ok(stat), Ok(table)) => takers(&table, &inode_label(&stat)),
-        _ => Vec::new(),
+    let listed = || {
+        let (stat, table) = (sys::stat(fd).ok()?, fs::read_to_string("/proc/locks").ok()?);
+        Some(takers(&table, &inode_label(&stat)))
     };
+    let takers = (0..TRIES).map_while(|_| listed()).find(|takers| !takers.is_empty()).unwrap_or_default();
     sentence(&takers, std::process::id(), is_running, name_of)
 }
 
