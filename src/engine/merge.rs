@@ -37,6 +37,9 @@ use std::time::Instant;
 const READ_AT_ONCE: u64 = READ_AT_ONCE_LEN as u64;
 const READ_AT_ONCE_LEN: usize = 128 << 10;
 
+/// Keys sent to an output together, so that their cache misses overlap.
+const SENT_TOGETHER: usize = 64;
+
 /// A segment is never small that is more than one such part of a full one: joined again and again, it would cost more
 /// than it gives.
 const SMALL_SHARE: u64 = 16;
@@ -397,6 +400,19 @@ impl<E: Env> Inner<E> {
         }
         for Output { segment, sealed, hint } in outputs {
             let mut kept_bytes = 0;
+            let mut send = |group: &mut Vec<(Digest, Location)>| {
+                group.iter().for_each(|(digest, _)| self.keydir.prefetch_group(*digest));
+                group.iter().for_each(|(digest, _)| self.keydir.prefetch(*digest));
+                for (digest, to) in group.drain(..) {
+                    // Counted first: whoever overwrites the key takes it off again.
+                    kept_bytes += to.typical_len();
+                    segment.add_live(to.typical_len());
+                    if self.keydir.change_if(digest, in_inputs, Some(to)).is_none() {
+                        segment.sub_live(to.typical_len());
+                    }
+                }
+            };
+            let mut group = Vec::with_capacity(SENT_TOGETHER);
             let done = self.each_entry(hint, |entry| {
                 if entry.flags.has(Flags::TOMBSTONE) {
                     return;
@@ -405,16 +421,15 @@ impl<E: Env> Inner<E> {
                 if entry.deadline.is_some() {
                     to = to.as_expiring();
                 }
-                // Counted first: whoever overwrites the key takes it off again.
-                kept_bytes += to.typical_len();
-                segment.add_live(to.typical_len());
-                if self.keydir.change_if(self.secret.digest(entry.key), in_inputs, Some(to)).is_none() {
-                    segment.sub_live(to.typical_len());
+                group.push((self.secret.digest(entry.key), to));
+                if group.len() == SENT_TOGETHER {
+                    send(&mut group);
                 }
             })?;
             if !done {
                 return Ok(false);
             }
+            send(&mut group);
             // What is not a value's was found worth keeping.
             segment.unreclaimable_bytes.store(sealed.len.saturating_sub(kept_bytes), Ordering::Relaxed);
         }
