@@ -16,7 +16,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -179,6 +179,9 @@ fn what_a_shut_down_ext4_keeps_is_a_prefix_no_shorter_than_the_last_sync() {
             Ok(())
         });
     }
-    let status = program.status().expect("this program starts once more");
-    assert!(status.success(), "seed {seed}: {status}");
+    let output = program.stderr(Stdio::inherit()).output().expect("this program starts once more");
+    // Without the harness's own lines, which would be counted as another test program's.
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    told.lines().filter(|line| line.contains("power cuts,")).for_each(|line| println!("{line}"));
+    assert!(output.status.success(), "seed {seed}: {}", output.status);
 }
