@@ -64,6 +64,11 @@ impl<E: Env> Db<E> {
         &self.inner
     }
 
+    /// For what outlives the handle.
+    pub(super) fn inner_arc(&self) -> &Arc<Inner<E>> {
+        &self.inner
+    }
+
     /// Returns when everything written so far is durable.
     ///
     /// # Errors
@@ -148,6 +153,7 @@ impl<E: Env> Db<E> {
         if !std::mem::take(&mut self.open) {
             return Ok(());
         }
+        self.inner.closed.store(true, Ordering::Release);
         if let Err(err) = self.inner.check_process() {
             self.threads.drain(..).for_each(|(thread, _)| thread.forget());
             return Err(err);

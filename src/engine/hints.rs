@@ -78,6 +78,7 @@ impl<E: Env> Inner<E> {
             drop(merging);
             match made {
                 Ok(Made::Written) => {
+                    segment.forget_runs();
                     log::debug(format_args!("{}: wrote {}", self.path, names::hint(segment.number)));
                 }
                 Ok(Made::Impossible) => {}

@@ -29,6 +29,7 @@ mod resume;
 mod segment_files;
 mod settle;
 mod shared;
+mod snapshot;
 mod survey;
 mod survivors;
 mod views;
@@ -37,4 +38,6 @@ mod writer;
 
 pub use db::{Db, Store};
 pub use read::Pinned;
+pub(crate) use snapshot::Found;
+pub use snapshot::Snapshot;
 pub use write::{BatchEntry, MAX_BATCH_LEN};

@@ -75,6 +75,7 @@ impl<E: Env> Db<E> {
             env,
             dir,
             health: Health::of(&shown),
+            closed: Default::default(),
             path: shown,
             options: options.clone(),
             process,

@@ -217,7 +217,7 @@ impl<E: Env> Inner<E> {
 
     /// Reads the record at `at`, where the keydir says the newest of `key` is.
     #[inline]
-    fn read_found<R>(
+    pub(super) fn read_found<R>(
         &self,
         key: &[u8],
         at: Location,

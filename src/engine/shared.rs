@@ -54,6 +54,8 @@ pub(crate) struct Inner<E: Env> {
     /// The manifest as it is on the disk, but for numbers used up since.
     pub(crate) manifest: Mutex<Manifest>,
     pub(crate) health: Health,
+    /// Whether the handle was closed; what it made may live on.
+    pub(crate) closed: AtomicBool,
     pub(crate) degraded: OnceCell<Degraded>,
     /// The checkpoint that the keydir comes from, if it does.
     pub(crate) origin: OnceCell<Arc<Origin>>,

@@ -30,6 +30,11 @@ impl<F: File> Views<F> {
         self.current.load()
     }
 
+    /// The view in force, to be held for long.
+    pub(crate) fn load_full(&self) -> Arc<View<F>> {
+        self.current.load_full()
+    }
+
     /// Adds the segment that `make` makes for a slot: as the newest, or right before the one at `before`.
     pub(crate) fn add(
         &self,

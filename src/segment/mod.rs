@@ -7,5 +7,7 @@ pub mod hint_reader;
 pub mod hint_writer;
 pub mod output;
 pub mod reader;
+pub mod run_cursor;
+pub mod runs;
 pub mod scanner;
 pub mod view;

@@ -94,6 +94,11 @@ impl<'f, F: File> Scanner<'f, F> {
         Scanner { reads_large_values: false, ..self }
     }
 
+    /// The name of the file.
+    pub fn name(&self) -> &str {
+        self.name
+    }
+
     /// The next record, or what is there instead. After [`Step::Bad`] the scanner stands still until
     /// [`Scanner::resync`].
     pub fn step(&mut self) -> Result<Step<'_>> {

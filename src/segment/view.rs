@@ -3,6 +3,8 @@
 //! A view never changes. Whoever adds or drops a segment publishes a new view; readers that still hold the
 //! old one keep its segments alive.
 
+use super::runs::{MemoryRun, Runs};
+use super::scanner::Scanner;
 use crate::error::{Error, Result};
 use crate::format::names;
 use crate::io::env::File;
@@ -38,6 +40,8 @@ pub struct Segment<F: File> {
     /// segments may hold.
     pub(crate) unreclaimable_bytes: AtomicU64,
     hint: AtomicU8,
+    /// Its records in the order of their keys, as long as it has no hint.
+    runs: Runs,
     tallies: Tallies,
 }
 
@@ -87,6 +91,7 @@ impl<F: File> Segment<F> {
             surplus_bytes: 0,
             unreclaimable_bytes: AtomicU64::new(0),
             hint: AtomicU8::new(HintState::Missing as u8),
+            runs: Runs::default(),
             tallies: Tallies { readable_len: AtomicU64::new(readable_len), live_bytes: AtomicU64::new(0) },
         }
     }
@@ -110,6 +115,20 @@ impl<F: File> Segment<F> {
     /// Notes what became known of its hint.
     pub fn set_hint_state(&self, state: HintState) {
         self.hint.store(state as u8, Ordering::Release);
+    }
+
+    /// The records before `end`, and maybe later ones, in the order of their keys. They are kept in memory until
+    /// [`Segment::forget_runs`].
+    ///
+    /// # Errors
+    /// `Corrupt` when something before `end` is no record; `Io`, `NoMemory`.
+    pub fn runs_upto(&self, end: u64) -> Result<Vec<Arc<MemoryRun>>> {
+        self.runs.upto(end, |from, to| Scanner::new(&self.file, &self.name, self.uid, from, to))
+    }
+
+    /// Lets the memory of [`Segment::runs_upto`] go.
+    pub fn forget_runs(&self) {
+        self.runs.clear();
     }
 
     /// Makes everything appended so far durable.
@@ -184,6 +203,11 @@ impl<F: File> View<F> {
     /// The place in the log that a location means. What is no segment's any more is older than everything.
     pub fn position(&self, at: Location) -> Option<Position> {
         Some(Position { rank: self.rank(at.slot())?, offset: at.offset() })
+    }
+
+    /// The segment that `rank` others are older than; there are more than that.
+    pub fn at(&self, rank: usize) -> &Arc<Segment<F>> {
+        &self.segments[rank]
     }
 
     /// All segments, oldest first.

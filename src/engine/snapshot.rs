@@ -1,0 +1,239 @@
+//! The store as it was at one moment.
+//!
+//! A snapshot is a view and a length: the segments there were, and how much of the active one. It pins its segments, so
+//! merges may unlink them but not take them away; the keydir is not copied. A key whose newest record of now is in the
+//! snapshot is found through the keydir. For any other, the newest record that the snapshot holds is searched for in the
+//! sorted runs of its segments, newest first.
+
+use super::db::Db;
+use super::shared::{FileOf, Inner};
+use crate::error::{Error, Result};
+use crate::format::filter;
+use crate::format::hint::HintEntry;
+use crate::format::names;
+use crate::format::record::Flags;
+use crate::io::env::{Dir, Env};
+use crate::keydir::Digest;
+use crate::segment::hint_reader::Hint;
+use crate::segment::hint_writer::HintId;
+use crate::segment::run_cursor::{Direction, Input, RunCursor, SortedRun, Start};
+use crate::segment::view::{HintState, Segment, View};
+use crate::sync::{Arc, Ordering};
+use once_cell::sync::OnceCell;
+use std::ops::Range;
+
+/// See the file's head. It may be used from many threads, and outlives the handle, after whose close it answers `Closed`.
+pub struct Snapshot<E: Env> {
+    store: Arc<Inner<E>>,
+    view: Arc<View<FileOf<E>>>,
+    /// The place in the log of the segment that was active, and how much of it there was.
+    active: usize,
+    active_len: u64,
+    /// For each segment its hint, once somebody asked for it; `None` where it has none.
+    hints: Vec<OnceCell<Option<OpenHint<E>>>>,
+}
+
+/// A hint and, once somebody asked for it, its filter; `None` for a damaged one.
+struct OpenHint<E: Env> {
+    hint: Arc<Hint<FileOf<E>>>,
+    filter: OnceCell<Option<Vec<u8>>>,
+}
+
+/// Where a record is: the place of its segment in the log, and what a hint says of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    pub(crate) rank: usize,
+    pub(crate) offset: u64,
+    pub(crate) len: u64,
+    pub(crate) flags: Flags,
+    pub(crate) deadline: Option<u64>,
+}
+
+impl Found {
+    pub(crate) fn new(rank: usize, entry: &HintEntry<'_>) -> Self {
+        let HintEntry { offset, flags, deadline, .. } = *entry;
+        Found { rank, offset, len: entry.record_len(), flags, deadline }
+    }
+
+    /// Whether the key has a value as far as this record goes.
+    pub(crate) fn is_live(&self, now_ns: u64) -> bool {
+        !self.flags.has(Flags::TOMBSTONE) && self.deadline.is_none_or(|deadline| deadline > now_ns)
+    }
+}
+
+impl<E: Env> Db<E> {
+    /// The store as it is now: all writes that have returned, batches as a whole or not at all. Costs the same whatever
+    /// the store holds, and blocks nobody.
+    ///
+    /// # Errors
+    /// `Forked`.
+    pub fn snapshot(&self) -> Result<Snapshot<E>> {
+        let store = self.inner_arc().clone();
+        store.check_process()?;
+        let (view, active, active_len) = store.capture();
+        let mut hints = Vec::new();
+        hints.resize_with(view.segments().len(), OnceCell::new);
+        Ok(Snapshot { store, view, active, active_len, hints })
+    }
+}
+
+impl<E: Env> Inner<E> {
+    /// The view in force, and the end of the log in it.
+    fn capture(&self) -> (Arc<View<FileOf<E>>>, usize, u64) {
+        if let Ok(writer) = self.writer() {
+            let writer = writer.lock();
+            let view = self.view.load_full();
+            let rank = view.rank(writer.active().slot).unwrap_or(0);
+            return (view, rank, writer.active_len());
+        }
+        let view = self.view.load_full();
+        let newest = view.segments().enumerate().rfind(|(_, segment)| segment.readable_len() > 0);
+        let (rank, len) = newest.map_or((0, 0), |(rank, segment)| (rank, segment.readable_len()));
+        (view, rank, len)
+    }
+}
+
+impl<E: Env> Snapshot<E> {
+    /// Hands the value that `key` had to `read`; `None` when it had none, or has expired since.
+    ///
+    /// # Errors
+    /// As [`Db::get`]; `Closed` after the close of the store.
+    pub fn get<R>(&self, key: &[u8], read: impl FnOnce(&[u8]) -> R) -> Result<Option<R>> {
+        self.check_open()?;
+        self.store.check_readable(key)?;
+        let digest = self.store.secret.digest(key);
+        self.store.keydir.touch(digest)?;
+        let mut buf = Vec::new();
+        let newest = self.store.keydir.get(digest).filter(|at| !at.is_tombstone());
+        if let Some((at, segment)) = newest.and_then(|at| Some((at, self.view.segment(at.slot())?)))
+            && self.view.rank(at.slot()).is_some_and(|rank| at.offset() < self.end_of(rank))
+        {
+            let found = self
+                .store
+                .read_found(key, at, segment, &self.view, &mut buf, |_, _, record| read(record.value))?;
+            return Ok(found.map(|(_, answer)| answer));
+        }
+        self.check_sound()?;
+        let Some(found) = self.find(key, digest)? else { return Ok(None) };
+        if !found.is_live(self.store.env.now_ns()) {
+            return Ok(None);
+        }
+        let record = self.segment(found.rank).read(found.offset, found.len, &mut buf)?;
+        Ok(Some(read(record.value)))
+    }
+
+    pub(crate) fn check_open(&self) -> Result<()> {
+        self.store.check_process()?;
+        if self.store.closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
+    }
+
+    /// An error for what cannot be answered in a degraded store.
+    pub(crate) fn check_sound(&self) -> Result<()> {
+        match self.store.degraded.get() {
+            None => Ok(()),
+            Some(degraded) => Err(Error::corrupt(
+                &self.store.path,
+                0,
+                format!("the store is degraded: {}", degraded.reason),
+            )),
+        }
+    }
+
+    pub(crate) fn now_ns(&self) -> u64 {
+        self.store.env.now_ns()
+    }
+
+    /// The segment at this place in the log.
+    pub(crate) fn segment(&self, rank: usize) -> &Arc<Segment<FileOf<E>>> {
+        self.view.at(rank)
+    }
+
+    /// Bytes of a record where they are mapped.
+    pub(crate) fn bytes(&self, found: &Found, range: Range<usize>) -> Option<&[u8]> {
+        let record = self.segment(found.rank).mapped(found.offset, found.len)?;
+        record.get(range)
+    }
+
+    /// Where the snapshot's part of the segment at this place ends.
+    pub(crate) fn end_of(&self, rank: usize) -> u64 {
+        match rank.cmp(&self.active) {
+            std::cmp::Ordering::Less => self.segment(rank).readable_len(),
+            std::cmp::Ordering::Equal => self.active_len,
+            std::cmp::Ordering::Greater => 0,
+        }
+    }
+
+    /// Sorted runs in which all records of the snapshot are, and maybe later ones.
+    pub(crate) fn runs(&self) -> Result<Vec<Input<FileOf<E>>>> {
+        let mut runs = Vec::new();
+        for rank in 0..=self.active {
+            let found = self.runs_of(rank)?.into_iter().map(|run| Input { run, rank });
+            runs.extend(found);
+        }
+        Ok(runs)
+    }
+
+    fn runs_of(&self, rank: usize) -> Result<Vec<SortedRun<FileOf<E>>>> {
+        if self.end_of(rank) == 0 {
+            return Ok(Vec::new());
+        }
+        if let Some(open) = self.hint(rank)? {
+            return Ok(vec![SortedRun::Hint(open.hint.clone())]);
+        }
+        let segment = self.segment(rank);
+        let runs = segment.runs_upto(self.end_of(rank))?;
+        Ok(runs.into_iter().map(SortedRun::Memory).collect())
+    }
+
+    fn hint(&self, rank: usize) -> Result<Option<&OpenHint<E>>> {
+        let opened = self.hints[rank].get_or_try_init(|| {
+            let segment = self.segment(rank);
+            // Only a sealed segment has one.
+            if segment.hint_state() != HintState::Whole {
+                return Ok(None);
+            }
+            let name = names::hint(segment.number);
+            let id = HintId {
+                database: self.store.database,
+                uid: segment.uid,
+                segment_len: segment.readable_len(),
+            };
+            // One that is gone, or that cannot be opened, costs time and nothing else.
+            let Ok(file) = self.store.dir.open(&name, false) else { return Ok(None) };
+            let hint = Hint::open(file, name, id)?;
+            Ok(hint.map(|hint| OpenHint { hint: Arc::new(hint), filter: OnceCell::new() }))
+        });
+        Ok(opened?.as_ref())
+    }
+
+    /// The newest record of `key` in the snapshot.
+    fn find(&self, key: &[u8], digest: Digest) -> Result<Option<Found>> {
+        for rank in (0..=self.active).rev() {
+            if let Some(open) = self.hint(rank)? {
+                let bits = open.filter.get_or_try_init(|| open.hint.filter())?;
+                if bits.as_ref().is_some_and(|bits| !filter::may_contain(bits, digest.lo)) {
+                    continue;
+                }
+            }
+            let mut newest: Option<Found> = None;
+            for run in self.runs_of(rank)? {
+                let mut cursor = RunCursor::new(run);
+                cursor.seek(Start::At(key), Direction::Forward)?;
+                while let Some(entry) = cursor.entry().filter(|entry| entry.key == key) {
+                    if entry.offset < self.end_of(rank) {
+                        let found = Found::new(rank, &entry);
+                        if newest.is_none_or(|newest| newest.offset < found.offset) {
+                            newest = Some(found);
+                        }
+                        break;
+                    }
+                    cursor.advance(Direction::Forward)?;
+                }
+            }
+            if newest.is_some() {
+                return Ok(newest);
+            }
+        }
+        Ok(None)
+    }
+}

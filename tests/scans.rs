@@ -1,0 +1,160 @@
+//! Snapshots and scans answer as a map of that moment does, whatever is done to the store meanwhile.
+
+mod support;
+
+use bitcask::Error;
+use bitcask::engine::{Db, Snapshot};
+use bitcask::features::batch::Batch;
+use bitcask::features::scan::{Scan, ScanOptions};
+use bitcask::io::sim::{Rng, Sim};
+use bitcask::options::{MergeMode, Options, SyncMode};
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+use support::{DIR, merge_policy, open, setting};
+
+type Model = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// Short keys over a small alphabet, so that prefixes and neighbours abound; now and then a long one.
+fn key(rng: &mut Rng) -> Vec<u8> {
+    const BYTES: [u8; 4] = [0, b'a', b'b', 0xFF];
+    let len = if rng.chance(1, 30) { 300 } else { rng.below(4) };
+    (0..len).map(|_| BYTES[rng.below(BYTES.len())]).collect()
+}
+
+fn value(rng: &mut Rng) -> Vec<u8> {
+    let mut value = vec![0; [0, 10, 100, 700][rng.below(4)]];
+    rng.fill(&mut value);
+    value
+}
+
+fn taken(scan: &mut Scan<Sim>, most: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut found = Vec::new();
+    while found.len() < most && scan.advance().expect("a sound store") {
+        found.push((scan.key().expect("a key").to_vec(), scan.value().expect("a value").to_vec()));
+    }
+    found
+}
+
+fn expected(model: &Model, options: &ScanOptions<'_>) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let within = |key: &[u8]| {
+        key.starts_with(options.prefix)
+            && key >= options.lower
+            && (options.upper.is_empty() || key < options.upper)
+    };
+    let mut rows: Vec<_> = model
+        .iter()
+        .filter(|(key, _)| within(key))
+        .map(|(key, value)| (key.clone(), if options.keys_only { Vec::new() } else { value.clone() }))
+        .collect();
+    if options.reverse {
+        rows.reverse();
+    }
+    rows
+}
+
+fn check(snapshot: &Arc<Snapshot<Sim>>, model: &Model, rng: &mut Rng) {
+    for _ in 0..4 {
+        let [prefix, lower, upper] =
+            [4, 2, 2].map(|of| if rng.chance(1, of) { key(rng) } else { Vec::new() });
+        let (reverse, keys_only) = (rng.chance(1, 2), rng.chance(1, 3));
+        let options = ScanOptions { reverse, keys_only, prefix: &prefix, lower: &lower, upper: &upper };
+        let mut scan = Scan::new(snapshot.clone(), &options).expect("a scan");
+        let all = expected(model, &options);
+        assert_eq!(taken(&mut scan, usize::MAX), all, "{options:?}");
+        assert!(!scan.advance().expect("the end") && scan.key().is_none());
+        for _ in 0..3 {
+            let to = key(rng);
+            scan.seek(&to).expect("a seek");
+            let rest: Vec<_> = all
+                .iter()
+                .filter(|(key, _)| if reverse { *key <= to } else { *key >= to })
+                .cloned()
+                .collect();
+            let most = rng.below(rest.len() + 2);
+            assert_eq!(taken(&mut scan, most), rest[..most.min(rest.len())], "{options:?} from {to:?}");
+        }
+    }
+    for _ in 0..10 {
+        let key = key(rng);
+        let found = snapshot.get(&key, <[u8]>::to_vec).expect("a get");
+        assert_eq!(found.as_ref(), model.get(&key), "{key:?}");
+    }
+    let range = (Bound::Included(&b"a"[..]), Bound::Excluded(&b"b"[..]));
+    for (key, value) in model.range::<[u8], _>(range) {
+        assert_eq!(snapshot.get(key, <[u8]>::to_vec).expect("a get").as_ref(), Some(value));
+    }
+}
+
+fn write(db: &Db<Sim>, model: &mut Model, rng: &mut Rng) {
+    match rng.below(10) {
+        0..=5 => {
+            let (key, value) = (key(rng), value(rng));
+            db.put(&key, &value).expect("a put");
+            model.insert(key, value);
+        }
+        6..=7 => {
+            let key = key(rng);
+            assert_eq!(db.delete(&key).expect("a deletion"), model.remove(&key).is_some());
+        }
+        _ => {
+            let mut batch = Batch::new();
+            for _ in 0..1 + rng.below(4) {
+                let (key, value) = (key(rng), value(rng));
+                if rng.chance(2, 3) {
+                    batch.put(&key, &value).expect("a put");
+                    model.insert(key, value);
+                } else {
+                    batch.delete(&key).expect("a deletion");
+                    model.remove(&key);
+                }
+            }
+            db.write(&batch).expect("a batch");
+        }
+    }
+}
+
+fn history(seed: u64) {
+    let mut rng = Rng::derive(&[seed, 21]);
+    let sim = Sim::new(seed);
+    sim.make_dirs(DIR);
+    let options =
+        Options { merge: MergeMode::Manual, max_segment_bytes: 3000, ..support::options(SyncMode::None) };
+    let (mut db, mut model) = (open(&sim, &options).expect("a new store"), Model::new());
+    let mut snapshots: Vec<(Arc<Snapshot<Sim>>, Model)> = Vec::new();
+    for _ in 0..250 {
+        match rng.below(40) {
+            0..=24 => write(&db, &mut model, &mut rng),
+            25..=27 => db.step_log_thread().expect("jobs"),
+            28 => db.step_merge_thread().expect("jobs"),
+            29..=30 => drop(db.merge(&merge_policy([1, 30, 70][rng.below(3)])).expect("a merge")),
+            31..=33 => snapshots.push((Arc::new(db.snapshot().expect("a snapshot")), model.clone())),
+            34 if !snapshots.is_empty() => drop(snapshots.swap_remove(rng.below(snapshots.len()))),
+            35 if rng.chance(1, 5) => {
+                db.close().expect("a close");
+                for (snapshot, _) in snapshots.drain(..) {
+                    assert!(matches!(snapshot.get(b"", |_| ()), Err(Error::Closed)));
+                    assert!(matches!(Scan::new(snapshot, &ScanOptions::default()), Err(Error::Closed)));
+                }
+                db = open(&sim, &options).expect("an open");
+            }
+            _ if !snapshots.is_empty() => {
+                let (snapshot, then) = &snapshots[rng.below(snapshots.len())];
+                check(snapshot, then, &mut rng);
+            }
+            _ => {}
+        }
+    }
+    check(&Arc::new(db.snapshot().expect("a snapshot")), &model, &mut rng);
+}
+
+#[test]
+fn whatever_is_done_meanwhile_a_snapshot_and_its_scans_answer_as_a_map_of_that_moment() {
+    let first = setting("BITCASK_SCAN_FIRST_SEED", 1);
+    for seed in first..first + setting("BITCASK_SCAN_SEEDS", 150) {
+        let run = std::panic::AssertUnwindSafe(|| history(seed));
+        if std::panic::catch_unwind(run).is_err() {
+            panic!("seed {seed}");
+        }
+    }
+}
