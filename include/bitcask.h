@@ -336,6 +336,15 @@ extern "C" {
 /** The start value of a bitcask_error: bitcask_error err = BITCASK_ERROR_INIT; */
 #define BITCASK_ERROR_INIT { (uint32_t)sizeof(bitcask_error), 0, 0, { 0 } }
 
+/** The start value of a bitcask_iter_options, which lets every key through. */
+#define BITCASK_ITER_OPTIONS_INIT { (uint32_t)sizeof(bitcask_iter_options), 0, NULL, 0, NULL, 0, NULL, 0 }
+
+/** A flag of an iterator: from the last key to the first. */
+#define BITCASK_ITER_REVERSE 1
+
+/** A flag of an iterator: values are not read and come out empty. */
+#define BITCASK_ITER_KEYS_ONLY 2
+
 /** No messages. */
 #define BITCASK_LOG_OFF 0
 
@@ -364,10 +373,22 @@ typedef struct bitcask_batch_t bitcask_batch_t;
 typedef struct bitcask_t bitcask_t;
 
 /**
+ * A walk through the keys of a snapshot. Made by `bitcask_iter_new`, ended by `bitcask_iter_free`; one thread at a
+ * time may use it. Since 1.0.0.
+ */
+typedef struct bitcask_iter_t bitcask_iter_t;
+
+/**
  * A value held in place for reading without a copy. Made by `bitcask_get_pinned`, ended by
  * `bitcask_pin_free`; it and its bytes outlive the close of its store. Since 1.0.0.
  */
 typedef struct bitcask_pin_t bitcask_pin_t;
+
+/**
+ * A store as it was at one moment. Made by `bitcask_snapshot_new`, ended by `bitcask_snapshot_free`. Many threads may
+ * use one at once. Since 1.0.0.
+ */
+typedef struct bitcask_snapshot_t bitcask_snapshot_t;
 
 /** What a call answers: 0 is success, a positive number an answer that is no failure, a negative one an error. */
 typedef int32_t bitcask_status;
@@ -389,6 +410,30 @@ typedef struct bitcask_error {
     /** What happened and what to do, UTF-8, always NUL-terminated, cut to fit. */
     char message[256];
 } bitcask_error;
+
+/**
+ * What an iterator goes through, and how. Set it up with `BITCASK_ITER_OPTIONS_INIT`, which lets every key through.
+ * Prefix and bounds intersect; a bound of length 0 is none, whatever its address. Keys are compared byte by byte as
+ * unsigned numbers, and a key comes before all longer ones that begin with it. Since 1.0.0.
+ */
+typedef struct bitcask_iter_options {
+    /** sizeof(bitcask_iter_options) as the caller was compiled; `BITCASK_ITER_OPTIONS_INIT` sets it. */
+    uint32_t struct_size;
+    /** 0, or `BITCASK_ITER_REVERSE` and `BITCASK_ITER_KEYS_ONLY` added together. */
+    uint32_t flags;
+    /** Only keys that begin with these bytes. */
+    const void *prefix;
+    /** Their number. */
+    size_t prefix_len;
+    /** Only this key and those after it. */
+    const void *lower;
+    /** Its length. */
+    size_t lower_len;
+    /** Only keys before this one. */
+    const void *upper;
+    /** Its length. */
+    size_t upper_len;
+} bitcask_iter_options;
 
 /**
  * Hears a message of the log: `context` is that of bitcask_set_log(), `level` the message's own level, `message` one
@@ -836,6 +881,172 @@ void bitcask_batch_clear(bitcask_batch_t *batch);
  * Threads: any one. Does not block, cannot fail. Since 1.0.0.
  */
 void bitcask_batch_free(bitcask_batch_t *batch);
+
+/**
+ * Holds the store as it is now: all writes that have returned, batches as a whole or not at all. Whatever is put,
+ * deleted or merged afterwards, the snapshot stays as it is. Values with a deadline expire in it, too.
+ *
+ * A snapshot costs the same whatever the store holds, and no write waits for it. It keeps the files of its segments
+ * from being given back to the system, so do not hold it longer than needed.
+ *
+ * @param db   the store; not NULL
+ * @param out  receives the snapshot; not NULL; NULL unless BITCASK_OK
+ * @param err  receives the reason of a failure; may be NULL
+ * @return BITCASK_OK, or: E_INVALID, E_FORKED
+ *
+ * Ownership: free it with bitcask_snapshot_free(), before or after the store is closed; after that all calls on it
+ * but this answer E_CLOSED. Threads: any number. Does not block. Since 1.0.0.
+ */
+bitcask_status bitcask_snapshot_new(const bitcask_t *db,
+                                    bitcask_snapshot_t **out,
+                                    bitcask_error *err);
+
+/**
+ * Copies the value that a key had when the snapshot was taken.
+ *
+ * Costs about as much as bitcask_get() if the key was not written since. Otherwise the hints of the segments are
+ * asked, newest first.
+ *
+ * @param snapshot   the snapshot; not NULL
+ * @param key        `key_len` bytes, at most 65536; may be NULL if `key_len` is 0
+ * @param value      receives a copy, never NULL on BITCASK_OK, also for an empty value, and a NUL follows it that
+ *                   `value_len` does not count; not NULL
+ * @param value_len  receives its length; not NULL
+ * @param err        receives the reason of a failure; may be NULL
+ * @return BITCASK_OK; BITCASK_NOT_FOUND; or: E_INVALID, E_TOO_LARGE, E_CORRUPT, E_IO, E_NO_MEMORY, E_CLOSED,
+ *         E_FORKED. Unless BITCASK_OK, the outputs are zero.
+ *
+ * Ownership: free the value with bitcask_free(). Threads: any number. Blocks: while the device reads. Since 1.0.0.
+ */
+bitcask_status bitcask_snapshot_get(const bitcask_snapshot_t *snapshot,
+                                    const void *key,
+                                    size_t key_len,
+                                    void **value,
+                                    size_t *value_len,
+                                    bitcask_error *err);
+
+/**
+ * Ends a snapshot. Iterators over it go on.
+ *
+ * @param snapshot  a snapshot, also of a store that was closed since; NULL does nothing
+ *
+ * Threads: any, but not while another uses it. May close and so remove files of merged segments; cannot fail.
+ * Since 1.0.0.
+ */
+void bitcask_snapshot_free(bitcask_snapshot_t *snapshot);
+
+/**
+ * Makes an iterator. It stands before its first key: call bitcask_iter_next() to come to it.
+ *
+ * The first iterator after new writes sorts these in memory, about a microsecond each; those of segments that have a
+ * hint, which the library makes in the background, need nothing. The keys of a segment are read in pieces of 128 KiB.
+ *
+ * @param db        the store; not NULL
+ * @param snapshot  what to go through: a snapshot of `db`, or NULL for the store as it is now
+ * @param options   bounds and flags, copied; NULL for all keys in order
+ * @param out       receives the iterator; not NULL; NULL unless BITCASK_OK
+ * @param err       receives the reason of a failure; may be NULL
+ * @return BITCASK_OK, or: E_INVALID, E_TOO_LARGE (a bound longer than any key), E_CORRUPT (also in a store that is
+ *         degraded, see "Statistics"), E_IO, E_NO_MEMORY, E_CLOSED, E_FORKED
+ *
+ * Ownership: free it with bitcask_iter_free(), before or after the snapshot or the store. Threads: any number.
+ * Blocks: while the device reads. Since 1.0.0.
+ */
+bitcask_status bitcask_iter_new(const bitcask_t *db,
+                                const bitcask_snapshot_t *snapshot,
+                                const bitcask_iter_options *options,
+                                bitcask_iter_t **out,
+                                bitcask_error *err);
+
+/**
+ * Comes to the next key.
+ *
+ * @param iter  the iterator; not NULL
+ * @param err   receives the reason of a failure; may be NULL
+ * @return BITCASK_OK; BITCASK_DONE: there is none, also when asked again; or: E_INVALID, E_CORRUPT (this record is
+ *         damaged: the next call goes on behind it), E_IO, E_NO_MEMORY, E_CLOSED, E_FORKED
+ *
+ * Threads: one at a time an iterator. Blocks: while the device reads. Since 1.0.0.
+ */
+bitcask_status bitcask_iter_next(bitcask_iter_t *iter,
+                                 bitcask_error *err);
+
+/**
+ * Comes to many next keys at once, for languages in which a call costs more than what it does.
+ *
+ * As many entries as fit are written to `buf`, one behind the other without gaps: the key's length and the value's as
+ * uint32_t in the machine's byte order, then the bytes of both. Copy the lengths out, they need not be aligned.
+ * bitcask_iter_key() has nothing to show afterwards; calls of this function and of bitcask_iter_next() may take turns.
+ *
+ * @param iter   the iterator; not NULL
+ * @param buf    memory for `cap` bytes; may be NULL if `cap` is 0
+ * @param cap    its size
+ * @param count  receives the number of entries; not NULL
+ * @param len    receives the number of bytes they take; not NULL
+ * @param err    receives the reason of a failure; may be NULL
+ * @return BITCASK_OK: there is at least one; BITCASK_DONE: there are no more keys; BITCASK_BUFFER_TOO_SMALL: `len` is
+ *         what the next entry takes, and the iterator did not move; or an error as for bitcask_iter_next(), which
+ *         concerns the entry after those that earlier calls gave. Unless BITCASK_OK, `count` is 0.
+ *
+ * Threads: one at a time an iterator. Blocks: while the device reads. Since 1.0.0.
+ */
+bitcask_status bitcask_iter_next_many(bitcask_iter_t *iter,
+                                      void *buf,
+                                      size_t cap,
+                                      size_t *count,
+                                      size_t *len,
+                                      bitcask_error *err);
+
+/**
+ * Goes elsewhere: the next call of bitcask_iter_next() comes to the first key that is `key` or after it, with
+ * BITCASK_ITER_REVERSE to the first that is `key` or before it, within the iterator's bounds.
+ *
+ * @param iter  the iterator; not NULL
+ * @param key   `key_len` bytes, at most 65536; may be NULL if `key_len` is 0
+ * @param err   receives the reason of a failure; may be NULL
+ * @return BITCASK_OK, or: E_INVALID, E_TOO_LARGE, E_CORRUPT, E_IO, E_NO_MEMORY, E_CLOSED, E_FORKED
+ *
+ * Threads: one at a time an iterator. Blocks: while the device reads. Since 1.0.0.
+ */
+bitcask_status bitcask_iter_seek(bitcask_iter_t *iter,
+                                 const void *key,
+                                 size_t key_len,
+                                 bitcask_error *err);
+
+/**
+ * The key that the iterator has come to.
+ *
+ * @param iter  the iterator; may be NULL
+ * @param len   receives the key's length, 0 if there is none; may be NULL
+ * @return the bytes, valid until the next call on the iterator; NULL before the first key, after the last, and after
+ *         an error. An empty key is not NULL.
+ *
+ * Threads: one at a time an iterator. Does not block. Since 1.0.0.
+ */
+const void *bitcask_iter_key(const bitcask_iter_t *iter,
+                             size_t *len);
+
+/**
+ * The value of the key that the iterator has come to; of length 0 with BITCASK_ITER_KEYS_ONLY. No NUL follows it.
+ *
+ * @param iter  the iterator; may be NULL
+ * @param len   receives the value's length, 0 if there is none; may be NULL
+ * @return as bitcask_iter_key()
+ *
+ * Threads: one at a time an iterator. Does not block. Since 1.0.0.
+ */
+const void *bitcask_iter_value(const bitcask_iter_t *iter,
+                               size_t *len);
+
+/**
+ * Ends an iterator; the bytes it showed must not be read any more.
+ *
+ * @param iter  an iterator, also of a store that was closed since; NULL does nothing
+ *
+ * Threads: any, but not while another uses it. May close and so remove files of merged segments; cannot fail.
+ * Since 1.0.0.
+ */
+void bitcask_iter_free(bitcask_iter_t *iter);
 
 /**
  * Stores a JSON document under a key: as bitcask_put(), but refuses what is not JSON.

@@ -13,6 +13,7 @@ pub mod batch;
 mod boundary;
 pub mod handles;
 pub mod info;
+pub mod iter;
 pub mod json;
 pub mod log;
 pub mod many;
@@ -22,6 +23,7 @@ pub mod open;
 pub mod read;
 pub mod refresh;
 pub mod report;
+pub mod snapshot;
 pub mod status;
 #[cfg(feature = "test-hooks")]
 pub mod test_hooks;

@@ -122,6 +122,11 @@ impl<E: Env> Snapshot<E> {
         Ok(Some(read(record.value)))
     }
 
+    /// Whether it is of this store.
+    pub fn is_of(&self, store: &Db<E>) -> bool {
+        Arc::ptr_eq(&self.store, store.inner_arc())
+    }
+
     pub(crate) fn check_open(&self) -> Result<()> {
         self.store.check_process()?;
         if self.store.closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }

@@ -105,6 +105,12 @@ impl<E: Env> Scan<E> {
         Ok(true)
     }
 
+    /// Goes back by the one call of [`Scan::advance`] that came just before this.
+    pub(crate) fn step_back(&mut self) {
+        self.next = self.next.saturating_sub(1);
+        self.current = None;
+    }
+
     /// Goes to `key`: the next call of [`Scan::advance`] moves to the first key from there on, in the scan's direction and
     /// within its bounds.
     ///

@@ -34,6 +34,20 @@ bitcask_status bitcask_batch_write(bitcask_t *, bitcask_batch_t *, bitcask_error
 void bitcask_batch_clear(bitcask_batch_t *);
 void bitcask_batch_free(bitcask_batch_t *);
 
+bitcask_status bitcask_snapshot_new(const bitcask_t *, bitcask_snapshot_t **, bitcask_error *);
+bitcask_status bitcask_snapshot_get(const bitcask_snapshot_t *, const void *, size_t, void **, size_t *,
+                                    bitcask_error *);
+void bitcask_snapshot_free(bitcask_snapshot_t *);
+
+bitcask_status bitcask_iter_new(const bitcask_t *, const bitcask_snapshot_t *, const bitcask_iter_options *,
+                                bitcask_iter_t **, bitcask_error *);
+bitcask_status bitcask_iter_next(bitcask_iter_t *, bitcask_error *);
+bitcask_status bitcask_iter_next_many(bitcask_iter_t *, void *, size_t, size_t *, size_t *, bitcask_error *);
+bitcask_status bitcask_iter_seek(bitcask_iter_t *, const void *, size_t, bitcask_error *);
+const void *bitcask_iter_key(const bitcask_iter_t *, size_t *);
+const void *bitcask_iter_value(const bitcask_iter_t *, size_t *);
+void bitcask_iter_free(bitcask_iter_t *);
+
 bitcask_status bitcask_put_json(bitcask_t *, const void *, size_t, const char *, size_t, bitcask_error *);
 bitcask_status bitcask_get_json(const bitcask_t *, const void *, size_t, const char *, char **, size_t *,
                                 bitcask_error *);
