@@ -86,7 +86,9 @@ fn listed() -> BTreeSet<String> {
 fn functions(text: &str) -> BTreeSet<String> {
     text.lines()
         .filter(|line| {
-            ["bitcask_status ", "void ", "const char ", "uint32_t "].iter().any(|t| line.starts_with(t))
+            ["bitcask_status ", "void ", "const void ", "const char ", "uint32_t "]
+                .iter()
+                .any(|t| line.starts_with(t))
         })
         .filter_map(|line| line.split_once('(')?.0.rsplit([' ', '*']).next().map(str::to_owned))
         .filter(|name| name.starts_with("bitcask_"))

@@ -117,6 +117,7 @@ mod examples {
         example/pinned_reads: "examples-c/pinned_reads.c", shared_library;
         example/log: "examples-c/log.c", shared_library;
         example/reader: "examples-c/reader.c", shared_library;
+        example/scan: "examples-c/scan.c", shared_library;
     }
 }
 
@@ -140,6 +141,7 @@ mod conventions {
         convention/file_size_limit: "tests/c/file_size_limit.c", shared_library;
         convention/merges: "tests/c/merges.c", shared_library;
         convention/log: "tests/c/log.c", shared_library;
+        convention/iterators: "tests/c/iterators.c", shared_library;
         convention/panic: "tests/c/panic.c", shared_library_with_test_hooks;
     }
 }

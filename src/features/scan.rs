@@ -148,7 +148,7 @@ impl<E: Env> Scan<E> {
         if self.keys_only {
             return Some(&[]);
         }
-        Some(self.snapshot.bytes(found, self.value.clone()).unwrap_or(&self.buf[self.value.clone()]))
+        Some(self.snapshot.bytes(found, self.value.clone()).unwrap_or_else(|| &self.buf[self.value.clone()]))
     }
 
     fn read(&mut self, at: usize) -> Result<()> {

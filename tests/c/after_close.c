@@ -1,9 +1,12 @@
-/* What outlives its store: a pin with its bytes, copies, and a batch, which goes on to another store. */
+/* What outlives its store: a pin with its bytes, copies, a batch, which goes on to another store; and what is closed. */
 #include "test.h"
 
 int main(void) {
     bitcask_t *db = open_store(NULL);
     bitcask_batch_t *batch;
+    bitcask_snapshot_t *snapshot;
+    bitcask_iter_t *iter;
+    void *value;
     bitcask_pin_t *pins[3];
     const void *bytes[3];
     void *copy;
@@ -17,10 +20,20 @@ int main(void) {
     EXPECT(BITCASK_OK, bitcask_put(db, "k", 1, NULL, 0, NULL));
     EXPECT(BITCASK_OK, bitcask_get_pinned(db, "k", 1, &pins[2], &bytes[2], &len[2], NULL));
     EXPECT(BITCASK_OK, bitcask_get(db, "k", 1, &copy, &copy_len, NULL));
+    EXPECT(BITCASK_OK, bitcask_snapshot_new(db, &snapshot, NULL));
+    EXPECT(BITCASK_OK, bitcask_iter_new(db, NULL, NULL, &iter, NULL));
+    EXPECT(BITCASK_OK, bitcask_iter_next(iter, NULL));
     EXPECT(BITCASK_OK, bitcask_batch_new(&batch, NULL));
     EXPECT(BITCASK_OK, bitcask_batch_put(batch, "b", 1, "kept", 4, NULL));
 
     EXPECT(BITCASK_OK, bitcask_close(db, NULL));
+
+    EXPECT(BITCASK_E_CLOSED, bitcask_snapshot_get(snapshot, "k", 1, &value, &copy_len, NULL));
+    EXPECT(BITCASK_E_CLOSED, bitcask_iter_next(iter, NULL));
+    EXPECT(BITCASK_E_CLOSED, bitcask_iter_seek(iter, "k", 1, NULL));
+    bitcask_snapshot_free(snapshot);
+    bitcask_iter_free(iter);
+    copy_len = 0;
 
     CHECK(len[0] == 5 && memcmp(bytes[0], "first", 5) == 0);
     CHECK(len[1] == 6 && memcmp(bytes[1], "second", 6) == 0);

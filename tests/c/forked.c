@@ -2,11 +2,14 @@
 #include "test.h"
 #include <sys/wait.h>
 
-static void in_the_child(bitcask_t *db, bitcask_batch_t *batch, bitcask_pin_t *pin, const void *bytes) {
+static void in_the_child(bitcask_t *db, bitcask_batch_t *batch, bitcask_pin_t *pin, const void *bytes,
+                         bitcask_snapshot_t *snapshot, bitcask_iter_t *iter) {
     void *value = MARKED_POINTER;
     const void *other_bytes = MARKED_POINTER;
     bitcask_pin_t *other_pin = MARKED_POINTER;
     bitcask_status status = 9;
+    bitcask_snapshot_t *other_snapshot = MARKED_POINTER;
+    bitcask_iter_t *other_iter = MARKED_POINTER;
     bitcask_t *second;
     char *json = MARKED_POINTER;
     size_t len = MARKED_SIZE, key_len = 1;
@@ -35,13 +38,22 @@ static void in_the_child(bitcask_t *db, bitcask_batch_t *batch, bitcask_pin_t *p
     EXPECT(BITCASK_E_FORKED, bitcask_stats(db, &json, &len, NULL));
     EXPECT(BITCASK_E_FORKED, bitcask_stat_u64(db, "keys", &number, NULL));
 
+    EXPECT(BITCASK_E_FORKED, bitcask_snapshot_new(db, &other_snapshot, NULL));
+    EXPECT(BITCASK_E_FORKED, bitcask_snapshot_get(snapshot, "k", 1, &value, &len, NULL));
+    EXPECT(BITCASK_E_FORKED, bitcask_iter_new(db, snapshot, NULL, &other_iter, NULL));
+    EXPECT(BITCASK_E_FORKED, bitcask_iter_next(iter, NULL));
+    EXPECT(BITCASK_E_FORKED, bitcask_iter_seek(iter, "k", 1, NULL));
+    CHECK(other_snapshot == NULL && other_iter == NULL);
+
     /* The parent is still the owner of the directory. */
     EXPECT(BITCASK_E_LOCKED, bitcask_open(test_path, NULL, &second, NULL));
 
     CHECK(memcmp(bytes, "parent", 6) == 0);
     bitcask_pin_free(pin);
     bitcask_batch_free(batch);
+    bitcask_iter_free(iter);
     EXPECT(BITCASK_E_FORKED, bitcask_close(db, NULL));
+    bitcask_snapshot_free(snapshot);
     EXPECT(BITCASK_E_LOCKED, bitcask_open(test_path, NULL, &second, NULL));
 }
 
@@ -49,6 +61,8 @@ int main(void) {
     bitcask_t *db = open_store(NULL);
     bitcask_batch_t *batch;
     bitcask_pin_t *pin;
+    bitcask_snapshot_t *snapshot;
+    bitcask_iter_t *iter;
     const void *bytes;
     char value[8];
     size_t len;
@@ -58,12 +72,14 @@ int main(void) {
     EXPECT(BITCASK_OK, bitcask_get_pinned(db, "k", 1, &pin, &bytes, &len, NULL));
     EXPECT(BITCASK_OK, bitcask_batch_new(&batch, NULL));
     EXPECT(BITCASK_OK, bitcask_batch_put(batch, "b", 1, "v", 1, NULL));
+    EXPECT(BITCASK_OK, bitcask_snapshot_new(db, &snapshot, NULL));
+    EXPECT(BITCASK_OK, bitcask_iter_new(db, snapshot, NULL, &iter, NULL));
 
     for (i = 0; i < 2; i++) {
         pid_t child = fork();
         CHECK(child >= 0);
         if (child == 0) {
-            in_the_child(db, batch, pin, bytes);
+            in_the_child(db, batch, pin, bytes, snapshot, iter);
             _exit(0);
         }
         CHECK(waitpid(child, &exit_status, 0) == child);
@@ -90,10 +106,14 @@ int main(void) {
             CHECK(read(ends[0], &byte, 1) == 0); /* until the parent closes its end */
             bitcask_pin_free(pin);
             bitcask_batch_free(batch);
+            bitcask_iter_free(iter);
+            bitcask_snapshot_free(snapshot);
             EXPECT(BITCASK_E_FORKED, bitcask_close(db, NULL));
             _exit(0);
         }
         close(ends[0]);
+        bitcask_iter_free(iter);
+        bitcask_snapshot_free(snapshot);
         EXPECT(BITCASK_OK, bitcask_close(db, NULL));
         EXPECT(BITCASK_OK, bitcask_open(test_path, NULL, &db, NULL));
         close(ends[1]);

@@ -16,6 +16,8 @@ static void a_null_store_is_refused(void) {
     char *json;
     bitcask_pin_t *pin;
     bitcask_batch_t *batch;
+    bitcask_snapshot_t *snapshot;
+    bitcask_iter_t *iter;
     bitcask_status status;
     size_t len, key_len = 1;
     uint64_t number;
@@ -33,6 +35,14 @@ static void a_null_store_is_refused(void) {
     REFUSED("db", bitcask_get_json(NULL, "k", 1, NULL, &json, &len, NULL));
     REFUSED("db", bitcask_patch_json(NULL, "k", 1, "{}", 2, NULL));
     REFUSED("db", bitcask_batch_write(NULL, batch, NULL));
+    REFUSED("db", bitcask_snapshot_new(NULL, &snapshot, NULL));
+    REFUSED("snapshot", bitcask_snapshot_get(NULL, "k", 1, &value, &len, NULL));
+    REFUSED("db", bitcask_iter_new(NULL, NULL, NULL, &iter, NULL));
+    REFUSED("iter", bitcask_iter_next(NULL, NULL));
+    REFUSED("iter", bitcask_iter_next_many(NULL, NULL, 0, &len, &key_len, NULL));
+    REFUSED("iter", bitcask_iter_seek(NULL, "k", 1, NULL));
+    CHECK(bitcask_iter_key(NULL, &len) == NULL && len == 0);
+    CHECK(bitcask_iter_value(NULL, NULL) == NULL);
     REFUSED("db", bitcask_sync(NULL, NULL));
     REFUSED("db", bitcask_merge(NULL, NULL, NULL));
     REFUSED("db", bitcask_refresh(NULL, NULL));
