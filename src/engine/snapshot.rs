@@ -63,37 +63,40 @@ impl Found {
 
 impl<E: Env> Db<E> {
     /// The store as it is now: all writes that have returned, batches as a whole or not at all. Costs the same whatever
-    /// the store holds, and blocks nobody.
+    /// the store holds, and blocks nobody. On a read-only handle it waits for a refresh.
     ///
     /// # Errors
-    /// `Forked`.
+    /// `Io` on a read-only handle whose last refresh failed half-way; `Forked`.
     pub fn snapshot(&self) -> Result<Snapshot<E>> {
-        let store = self.inner_arc().clone();
+        let store = self.inner_arc();
         store.check_process()?;
-        let (view, active, active_len) = store.capture();
-        let mut hints = Vec::new();
-        hints.resize_with(view.segments().len(), OnceCell::new);
-        Ok(Snapshot { store, view, active, active_len, hints })
-    }
-}
-
-impl<E: Env> Inner<E> {
-    /// The view in force, and the end of the log in it.
-    fn capture(&self) -> (Arc<View<FileOf<E>>>, usize, u64) {
-        if let Ok(writer) = self.writer() {
+        if let Ok(writer) = store.writer() {
             let writer = writer.lock();
-            let view = self.view.load_full();
-            let rank = view.rank(writer.active().slot).unwrap_or(0);
-            return (view, rank, writer.active_len());
+            let view = store.view.load_full();
+            let active = view.rank(writer.active().slot).unwrap_or(0);
+            let active_len = writer.active_len();
+            drop(writer);
+            return Ok(Snapshot::new(store, view, active, active_len));
         }
-        let view = self.view.load_full();
+        let unfinished = store.refreshing.lock();
+        if !unfinished.is_empty() {
+            let source = std::io::Error::other("the last refresh failed half-way: refresh the handle first");
+            return Err(Error::io("take a snapshot of", &store.path, source));
+        }
+        let view = store.view.load_full();
         let newest = view.segments().enumerate().rfind(|(_, segment)| segment.readable_len() > 0);
-        let (rank, len) = newest.map_or((0, 0), |(rank, segment)| (rank, segment.readable_len()));
-        (view, rank, len)
+        let (active, active_len) = newest.map_or((0, 0), |(rank, segment)| (rank, segment.readable_len()));
+        Ok(Snapshot::new(store, view, active, active_len))
     }
 }
 
 impl<E: Env> Snapshot<E> {
+    fn new(store: &Arc<Inner<E>>, view: Arc<View<FileOf<E>>>, active: usize, active_len: u64) -> Self {
+        let mut hints = Vec::new();
+        hints.resize_with(view.segments().len(), OnceCell::new);
+        Snapshot { store: store.clone(), view, active, active_len, hints }
+    }
+
     /// Hands the value that `key` had to `read`; `None` when it had none, or has expired since.
     ///
     /// # Errors
