@@ -185,7 +185,7 @@ impl BlockRef {
 }
 
 /// One record, without its value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HintEntry<'a> {
     /// Where the record begins in the segment, in bytes.
     pub offset: u64,

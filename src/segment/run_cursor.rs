@@ -54,8 +54,19 @@ pub struct RunCursor<F: File> {
     at_once: usize,
     /// The entry at the cursor, by its number in memory or among `starts`.
     at: Option<usize>,
+    /// That entry, decoded.
+    current: Current,
+}
+
+/// An entry whose key is somewhere else.
+#[derive(Clone, Copy, Default)]
+struct Current {
     /// The first bytes of its key.
     prefix: u64,
+    /// Where its key is among the bytes at hand.
+    key: (usize, usize),
+    /// All but its key.
+    head: HintEntry<'static>,
 }
 
 impl<F: File> RunCursor<F> {
@@ -68,14 +79,34 @@ impl<F: File> RunCursor<F> {
             starts: Vec::new(),
             at_once: 1,
             at: None,
-            prefix: 0,
+            current: Current::default(),
         }
     }
 
     /// The entry at the cursor, if there is one.
     #[inline]
     pub fn entry(&self) -> Option<HintEntry<'_>> {
-        self.at.map(|at| self.numbered(at))
+        self.at?;
+        let (start, end) = self.current.key;
+        Some(HintEntry { key: &self.bytes()[start..end], ..self.current.head })
+    }
+
+    /// The bytes at hand, in which entries lie.
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        match &self.run {
+            SortedRun::Memory(run) => run.bytes(),
+            SortedRun::Hint(_) => &self.bytes,
+        }
+    }
+
+    /// Where entry number `at` of those at hand begins.
+    #[inline]
+    fn start(&self, at: usize) -> usize {
+        match &self.run {
+            SortedRun::Memory(run) => run.start(at),
+            SortedRun::Hint(_) => self.starts[at],
+        }
     }
 
     /// Moves to where a walk in `direction` begins.
@@ -167,7 +198,14 @@ impl<F: File> RunCursor<F> {
     #[inline]
     fn set(&mut self, at: Option<usize>) -> Result<()> {
         self.at = at;
-        self.prefix = self.entry().map_or(0, |entry| prefix(entry.key));
+        if let Some(at) = at {
+            let start = self.start(at);
+            let rest = &self.bytes()[start..];
+            let (entry, after) = HintEntry::decode(rest).expect("it was verified");
+            let end = start + rest.len() - after.len();
+            let key = (end - entry.key.len(), end);
+            self.current = Current { prefix: prefix(entry.key), key, head: HintEntry { key: &[], ..entry } };
+        }
         Ok(())
     }
 
@@ -182,13 +220,7 @@ impl<F: File> RunCursor<F> {
 
     #[inline]
     fn numbered(&self, at: usize) -> HintEntry<'_> {
-        match &self.run {
-            SortedRun::Memory(run) => run.entry(at),
-            SortedRun::Hint(_) => {
-                let (entry, _) = HintEntry::decode(&self.bytes[self.starts[at]..]).expect("it was verified");
-                entry
-            }
-        }
+        HintEntry::decode(&self.bytes()[self.start(at)..]).expect("it was verified").0
     }
 
     /// How many of the entries at hand are before a place, which they are first of all.
@@ -287,7 +319,7 @@ impl<F: File> MergedRuns<F> {
 
     fn compare(&self, a: usize, b: usize) -> Ordering {
         let (a, b) = (&self.cursors[a].0, &self.cursors[b].0);
-        let ascending = a.prefix.cmp(&b.prefix).then_with(|| match (a.entry(), b.entry()) {
+        let ascending = a.current.prefix.cmp(&b.current.prefix).then_with(|| match (a.entry(), b.entry()) {
             (Some(a), Some(b)) => a.key.cmp(b.key),
             _ => Ordering::Equal,
         });

@@ -38,6 +38,16 @@ impl MemoryRun {
         entry
     }
 
+    /// All entries, one behind the other as a hint has them.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Where entry number `at` begins.
+    pub fn start(&self, at: usize) -> usize {
+        self.starts[at]
+    }
+
     fn push(&mut self, entry: &HintEntry<'_>) -> Result<()> {
         let most = entry.key.len() + 64;
         self.bytes.try_reserve(most).map_err(|_| Error::NoMemory { bytes: self.bytes.len() + most })?;
