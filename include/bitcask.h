@@ -65,6 +65,8 @@
  *   bitcask_t                         bitcask_open            bitcask_close
  *   bitcask_pin_t and its bytes       bitcask_get_pinned      bitcask_pin_free
  *   bitcask_batch_t                   bitcask_batch_new       bitcask_batch_free
+ *   bitcask_snapshot_t                bitcask_snapshot_new    bitcask_snapshot_free
+ *   bitcask_iter_t                    bitcask_iter_new        bitcask_iter_free
  *   values, JSON texts, log messages  bitcask_get, ...        bitcask_free
  *   the context of a log callback     the program             bitcask_log_drop
  *   bitcask_strerror, bitcask_version constant                never
@@ -73,7 +75,8 @@
  * Ending NULL does nothing. bitcask_close() always releases its handle, also when
  * it answers an error; using a handle after that is undefined, as it is with
  * free(). Pins may outlive their store: their bytes stay as they are until
- * bitcask_pin_free(). Batches belong to no store.
+ * bitcask_pin_free(). Batches belong to no store. Snapshots and iterators may be freed
+ * after their store was closed; every other call on them answers E_CLOSED then.
  *
  *
  * THREADS
@@ -81,8 +84,8 @@
  * Every function that takes a bitcask_t may be called from any number of threads
  * at once on one handle; reads do not wait for writes. The one exception is
  * bitcask_close(): the caller sees to it that no other thread is in, or will
- * enter, a call on that handle. A batch is used by one thread at a time; a pin may
- * be read by many. Objects may be freed by another thread than the one that made
+ * enter, a call on that handle. A batch or an iterator is used by one thread at a
+ * time; a pin or a snapshot by any number. Objects may be freed by another thread than the one that made
  * them. A read sees every write that was answered before the read began.
  *
  * The library has threads of its own: a log thread and a merge thread for each store

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::format::record::MAX_KEY_LEN;
 use crate::io::env::{Dir, Env};
 use crate::segment::run_cursor::{Direction, MergedRuns, Start};
+use crate::segment::runs::prefix;
 use crate::sync::Arc;
 use std::ops::Range;
 
@@ -208,17 +209,20 @@ impl<E: Env> Scan<E> {
         Ok(!self.group.is_empty())
     }
 
-    /// Passes all records of a key, and answers the newest that is in the snapshot.
+    /// Passes all records of the key that the runs stand at, and answers the newest that is in the snapshot.
     fn newest(&mut self, key: Range<usize>) -> Result<Option<Found>> {
+        let key = &self.keys[key];
+        let prefix = prefix(key);
         let mut newest: Option<Found> = None;
-        while let Some((rank, entry)) =
-            self.runs.entry().filter(|(_, entry)| entry.key == &self.keys[key.clone()])
-        {
+        while let Some((rank, entry)) = self.runs.entry() {
             let is_newer = newest.is_none_or(|newest| (newest.rank, newest.offset) < (rank, entry.offset));
             if is_newer && entry.offset < self.snapshot.end_of(rank) {
                 newest = Some(Found::new(rank, &entry));
             }
             self.runs.advance()?;
+            if !self.runs.is_at(key, prefix) {
+                break;
+            }
         }
         Ok(newest)
     }

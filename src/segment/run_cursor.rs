@@ -310,6 +310,14 @@ impl<F: File> MergedRuns<F> {
         Ok(())
     }
 
+    /// Whether the walk has come to a record of `key`, of which `prefix` are the first bytes.
+    #[inline]
+    pub fn is_at(&self, key: &[u8], prefix: u64) -> bool {
+        let Some(&first) = self.heap.first() else { return false };
+        let (cursor, _) = &self.cursors[first];
+        cursor.current.prefix == prefix && cursor.entry().is_some_and(|entry| entry.key == key)
+    }
+
     /// The record that the walk has come to, and the rank of its segment.
     #[inline]
     pub fn entry(&self) -> Option<(usize, HintEntry<'_>)> {
