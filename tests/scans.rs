@@ -158,3 +158,40 @@ fn whatever_is_done_meanwhile_a_snapshot_and_its_scans_answer_as_a_map_of_that_m
         }
     }
 }
+
+/// Hints of many blocks, where most of a seek is in finding the right one.
+#[test]
+fn a_seek_in_large_segments_finds_its_key() {
+    let (sim, mut rng, mut model) = (Sim::new(2), Rng::new(2), Model::new());
+    sim.make_dirs(DIR);
+    let options = Options { merge: MergeMode::Manual, ..Options::default() };
+    let db = open(&sim, &options).expect("a new store");
+    for n in 0..6_000u32 {
+        let key = format!("{:05}", n * 7 % 6_000 * 2).into_bytes();
+        db.put(&key, &n.to_le_bytes()).expect("a put");
+        model.insert(key, n.to_le_bytes().to_vec());
+    }
+    db.close().expect("a close");
+    let db = open(&sim, &Options { max_segment_bytes: 65_536, ..options.clone() }).expect("an open");
+    db.put(b"x", b"1").expect("a put");
+    db.step_log_thread().expect("jobs");
+    db.delete(b"x").expect("a deletion");
+    db.step_merge_thread().expect("hints");
+    assert!(sim.files(DIR).iter().any(|(name, len)| name.ends_with(".hint") && *len > 100_000));
+    let snapshot = Arc::new(db.snapshot().expect("a snapshot"));
+    for reverse in [false, true] {
+        let mut scan =
+            Scan::new(snapshot.clone(), &ScanOptions { reverse, ..ScanOptions::default() }).expect("a scan");
+        for _ in 0..500 {
+            let to = format!("{:05}", rng.below(12_002)).into_bytes();
+            scan.seek(&to).expect("a seek");
+            let found = taken(&mut scan, 100);
+            let forward =
+                model.range(to.clone()..).take(100).map(|(key, value)| (key.clone(), value.clone()));
+            let backward =
+                model.range(..=to.clone()).rev().take(100).map(|(key, value)| (key.clone(), value.clone()));
+            let expected: Vec<_> = if reverse { backward.collect() } else { forward.collect() };
+            assert!(found == expected, "from {to:?}, reverse: {reverse}");
+        }
+    }
+}
