@@ -348,3 +348,95 @@ impl<F: File> MergedRuns<F> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::coding::Id128;
+    use crate::format::record::{Draft, Flags, RecordHeader};
+    use crate::io::env::{Dir, DirOptions, Env};
+    use crate::io::sim::{Rng, Sim, SimFile};
+    use crate::keydir::Secret;
+    use crate::segment::hint_writer::{HintBuilder, HintId};
+    use std::path::Path;
+
+    const DIR: &str = "/hints";
+
+    fn key(n: usize) -> Vec<u8> {
+        format!("key {n:06}").into_bytes()
+    }
+
+    /// A hint of these keys, at offsets that ascend.
+    fn hint(sim: &Sim, number: u64, keys: &[usize]) -> Arc<Hint<SimFile>> {
+        let options = DirOptions { create: false, file_mode: 0o600 };
+        let dir = sim.open_dir(Path::new(DIR), options).unwrap();
+        let id = HintId { database: Id128([1; 16]), uid: number, segment_len: 1 << 24 };
+        let (name, mut builder) = (number.to_string(), HintBuilder::default());
+        for (offset, n) in (1..).map(|n| 8 * n).zip(keys) {
+            let header = Draft::new(&key(*n), b"", Flags::NONE, None).header(number, number, offset);
+            builder.add(&RecordHeader::decode(&header).unwrap(), &key(*n), offset).unwrap();
+        }
+        let file = dir.create(&name).unwrap();
+        assert!(builder.write(&file, &name, id, &Secret::new(&[0; 16]), || true).unwrap());
+        Arc::new(Hint::open(dir.open(&name, false).unwrap(), name, id).unwrap().unwrap())
+    }
+
+    #[test]
+    fn every_start_in_either_direction_finds_what_lies_behind_it() {
+        let (sim, mut rng) = (Sim::new(1), Rng::derive(&[3]));
+        sim.make_dirs(DIR);
+        // Many blocks each; the records of one key fill several.
+        let keys: [Vec<usize>; 4] = [
+            (0..9_000).filter(|n| n % 3 == 0).collect(),
+            (0..2_000).map(|_| rng.below(9_000)).collect(),
+            Vec::new(),
+            std::iter::repeat_n(700, 600).chain(600..900).collect(),
+        ];
+        let hints: Vec<_> = (0..).zip(&keys).map(|(number, keys)| hint(&sim, number, keys)).collect();
+        let mut sorted: Vec<usize> = keys.concat();
+        sorted.sort_unstable();
+        for (direction, round) in [Direction::Forward, Direction::Reverse].into_iter().zip([0, 1]) {
+            let inputs = hints.iter().enumerate();
+            let inputs = inputs.map(|(rank, hint)| Input { run: SortedRun::Hint(hint.clone()), rank });
+            let mut runs = MergedRuns::new(inputs, direction);
+            for round in round..200 {
+                let n = if round % 3 == 0 { 650 + rng.below(100) } else { rng.below(9_002) };
+                let name = key(n);
+                let start = [Start::End, Start::At(&name), Start::Beyond(&name)][round % 3];
+                let is_behind = |other: &&usize| match (start, direction) {
+                    (Start::End, _) => true,
+                    (Start::At(_), Direction::Forward) => **other >= n,
+                    (Start::At(_), Direction::Reverse) => **other <= n,
+                    (Start::Beyond(_), Direction::Forward) => **other > n,
+                    (Start::Beyond(_), Direction::Reverse) => **other < n,
+                };
+                let mut expected: Vec<_> = sorted.iter().filter(is_behind).map(|n| key(*n)).collect();
+                if direction == Direction::Reverse {
+                    expected.reverse();
+                }
+                let most = if round % 20 == 0 { usize::MAX } else { 1_500 };
+                runs.seek(start).unwrap();
+                let mut found = Vec::new();
+                while let Some((_, entry)) = runs.entry().filter(|_| found.len() < most) {
+                    found.push(entry.key.to_vec());
+                    runs.advance().unwrap();
+                }
+                assert!(found == expected[..most.min(expected.len())], "{start:?} {direction:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_damaged_block_is_an_error_and_not_an_end() {
+        let sim = Sim::new(1);
+        sim.make_dirs(DIR);
+        let hint = hint(&sim, 1, &(0..3000).collect::<Vec<_>>());
+        sim.corrupt(DIR, "1", 30_000, 1);
+        for direction in [Direction::Forward, Direction::Reverse] {
+            let mut cursor = RunCursor::new(SortedRun::Hint(hint.clone()));
+            cursor.seek(Start::End, direction).unwrap();
+            let walk = (0..3000).try_for_each(|_| cursor.advance(direction));
+            assert!(matches!(walk, Err(Error::Corrupt { .. })));
+        }
+    }
+}
