@@ -9,9 +9,9 @@ use crate::format::manifest::Sealed;
 use crate::format::record::{Draft, Flags};
 use crate::format::segment_header::SegmentHeader;
 use crate::io::env::File;
+use crate::io::whole::read_full;
 use crate::keydir::location::MAX_RECORD_OFFSET;
 use crate::segment::output::Output;
-use crate::segment::reader::read_full;
 use crate::segment::scanner::Step;
 
 /// How much of a value is read at a time.

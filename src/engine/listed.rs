@@ -6,7 +6,7 @@ use crate::format::manifest::{Manifest, SegmentEntry, SegmentState};
 use crate::format::names;
 use crate::format::segment_header::{HeaderState, SEGMENT_HEADER_LEN, SegmentHeader};
 use crate::io::env::{Dir, File};
-use crate::segment::reader::read_full;
+use crate::io::whole::read_full;
 use crate::segment::scanner::Scanner;
 
 /// The first record's offset.

@@ -4,8 +4,8 @@ use crate::error::{Error, Result};
 use crate::format::manifest::{MAX_LEN, Manifest, ManifestError};
 use crate::format::names::{MANIFEST, MANIFEST_NEW};
 use crate::io::env::{Dir, File};
-use crate::segment::output::write_all;
-use crate::segment::reader::read_full;
+use crate::io::whole::read_full;
+use crate::io::whole::write_all;
 use std::io;
 
 /// Why the manifest was not replaced.

@@ -192,7 +192,7 @@ impl<E: Env> Inner<E> {
                 self.merge_bell.ring();
                 return Ok(None);
             };
-            inputs.push(Input { segment: segment.clone(), hint });
+            inputs.push(Input { segment: segment.clone(), hint: Arc::new(hint) });
         }
         Ok(Some(inputs))
     }
@@ -238,6 +238,8 @@ impl<E: Env> Inner<E> {
             return Ok(Merged::Stopped);
         }
         let gone: Vec<_> = inputs.iter().map(|input| input.segment.clone()).collect();
+        // For snapshots that hold the segments on.
+        inputs.iter().for_each(|input| input.segment.keep_hint(input.hint.clone()));
         self.view.remove(&gone);
         for segment in gone {
             // What stays is removed by the next open.

@@ -4,7 +4,7 @@ use crate::format::checkpoint::{
     CHECKPOINT_HEADER_LEN, CheckpointHeader, PartLine, SegmentLine, decode_tables,
 };
 use crate::io::env::File;
-use crate::segment::reader::read_full;
+use crate::io::whole::read_full;
 use crate::sync::AtomicBool;
 use std::io;
 

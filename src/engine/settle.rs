@@ -19,8 +19,8 @@ use crate::format::marker::Watermark;
 use crate::format::names;
 use crate::format::segment_header::{HeaderState, MAGIC, SEGMENT_HEADER_LEN, SegmentHeader};
 use crate::io::env::{Dir, Env};
+use crate::io::whole::read_full;
 use crate::keydir::location::MAX_SEGMENT_SLOTS;
-use crate::segment::reader::read_full;
 use std::collections::HashMap;
 
 /// A directory that is being made ready.

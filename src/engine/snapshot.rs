@@ -196,6 +196,9 @@ impl<E: Env> Snapshot<E> {
     fn hint(&self, rank: usize) -> Result<Option<&OpenHint<E>>> {
         let opened = self.hints[rank].get_or_try_init(|| {
             let segment = self.segment(rank);
+            if let Some(hint) = segment.kept_hint() {
+                return Ok(Some(OpenHint { hint: hint.clone(), filter: OnceCell::new() }));
+            }
             // Only a sealed segment has one.
             if segment.hint_state() != HintState::Whole {
                 return Ok(None);
@@ -208,8 +211,8 @@ impl<E: Env> Snapshot<E> {
             };
             // One that is gone, or that cannot be opened, costs time and nothing else.
             let Ok(file) = self.store.dir.open(&name, false) else { return Ok(None) };
-            let hint = Hint::open(file, name, id)?;
-            Ok(hint.map(|hint| OpenHint { hint: Arc::new(hint), filter: OnceCell::new() }))
+            let hint = Hint::open(file, name, id)?.map(Arc::new);
+            Ok(hint.map(|hint| OpenHint { hint, filter: OnceCell::new() }))
         });
         Ok(opened?.as_ref())
     }

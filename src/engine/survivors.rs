@@ -25,7 +25,7 @@ const GROUP_BYTES: u64 = 1 << 20;
 /// A segment that is merged, and its hint.
 pub(super) struct Input<E: Env> {
     pub(super) segment: Arc<Segment<FileOf<E>>>,
-    pub(super) hint: Hint<FileOf<E>>,
+    pub(super) hint: Arc<Hint<FileOf<E>>>,
 }
 
 /// A record of an input.
@@ -71,7 +71,7 @@ impl<'m, E: Env> Survivors<'m, E> {
             inputs,
             older,
             now_ns: store.env.now_ns(),
-            merged: MergedHints::new(inputs.iter().map(|input| &input.hint)),
+            merged: MergedHints::new(inputs.iter().map(|input| &*input.hint)),
             last_key: None,
             group: Vec::with_capacity(GROUP),
             keys: Vec::new(),

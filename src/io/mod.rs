@@ -4,3 +4,4 @@ pub mod disk;
 pub mod env;
 #[doc(hidden)]
 pub mod sim;
+pub mod whole;

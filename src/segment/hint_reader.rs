@@ -4,11 +4,11 @@
 //! asked goes to the segment itself.
 
 use super::hint_writer::HintId;
-use super::reader::read_full;
 use crate::error::{Error, Result};
 use crate::format::coding::crc32c;
 use crate::format::hint::{BLOCK_MAX_LEN, BLOCK_REF_LEN, BlockRef, HINT_HEADER_LEN, HintEntry, HintHeader};
 use crate::io::env::File;
+use crate::io::whole::read_full;
 use std::ops::Range;
 
 /// How many blocks are read at a time: about 256 KiB.

@@ -12,8 +12,9 @@ use crate::format::hint::{
 };
 use crate::format::record::{Flags, RecordHeader};
 use crate::io::env::File;
+use crate::io::whole::write_all;
 use crate::keydir::Secret;
-use crate::segment::output::{Output, write_all};
+use crate::segment::output::Output;
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;

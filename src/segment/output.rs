@@ -2,22 +2,10 @@
 
 use crate::error::{Error, Result};
 use crate::io::env::File;
-use std::io::{self, IoSlice};
+use crate::io::whole::write_all;
 
 /// What is gathered before it is written.
 const FLUSH_AT_BYTES: usize = 1 << 20;
-
-/// Writes all of `bytes` at `offset`.
-pub fn write_all<F: File>(file: &F, bytes: &[u8], offset: u64) -> io::Result<()> {
-    let mut done = 0;
-    while done < bytes.len() {
-        match file.write_at(&[IoSlice::new(&bytes[done..])], offset + done as u64)? {
-            0 => return Err(io::ErrorKind::WriteZero.into()),
-            wrote => done += wrote,
-        }
-    }
-    Ok(())
-}
 
 /// The end of a file that is being written from one end to the other.
 pub struct Output<'f, F: File> {

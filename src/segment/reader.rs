@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::format::coding::crc32c;
 use crate::format::record::{Record, RecordHeader};
 use crate::io::env::{File, Map};
-use std::io;
+use crate::io::whole::read_full;
 
 const LINE_BYTES: u64 = 64;
 /// How many lines behind the first are asked for; the processor finds the rest by itself.
@@ -91,16 +91,4 @@ impl<F: File> Segment<F> {
     pub(crate) fn damaged(&self, offset: u64, what: &str) -> Error {
         Error::corrupt(&self.name, offset, what)
     }
-}
-
-/// Reads until `buf` is full or the file ends; answers how much was read.
-pub fn read_full<F: File>(file: &F, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-    let mut done = 0;
-    while done < buf.len() {
-        match file.read_at(&mut buf[done..], offset + done as u64)? {
-            0 => break,
-            got => done += got,
-        }
-    }
-    Ok(done)
 }

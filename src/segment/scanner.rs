@@ -3,12 +3,12 @@
 //! The file is read in large steps into one buffer, so a scan runs at the speed of a plain read. No size in
 //! the file makes the scanner allocate: a value larger than the buffer is checksummed as it streams by, or passed over.
 
-use super::reader::read_full;
 use crate::error::{Error, Result};
 use crate::format::coding::{crc32c, crc32c_more};
 use crate::format::marker::Watermark;
 use crate::format::record::{Flags, MAX_KEY_LEN, RECORD_ALIGN, RECORD_HEADER_MAX_LEN, RecordHeader};
 use crate::io::env::File;
+use crate::io::whole::read_full;
 
 const BUFFER_LEN: usize = 256 << 10;
 const _: () = assert!(BUFFER_LEN > 2 * (RECORD_HEADER_MAX_LEN + MAX_KEY_LEN));

@@ -3,6 +3,7 @@
 //! A view never changes. Whoever adds or drops a segment publishes a new view; readers that still hold the
 //! old one keep its segments alive.
 
+use super::hint_reader::Hint;
 use super::runs::{MemoryRun, Runs};
 use super::scanner::Scanner;
 use crate::error::{Error, Result};
@@ -10,6 +11,7 @@ use crate::format::names;
 use crate::io::env::File;
 use crate::keydir::location::{Location, SegmentSlot};
 use crate::sync::{Arc, AtomicU8, AtomicU64, Ordering};
+use once_cell::sync::OnceCell;
 
 /// A place in the log: by manifest order first, then by offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,6 +44,8 @@ pub struct Segment<F: File> {
     hint: AtomicU8,
     /// Its records in the order of their keys, as long as it has no hint.
     runs: Runs,
+    /// Its hint, once the hint's name may be gone.
+    kept_hint: OnceCell<Arc<Hint<F>>>,
     tallies: Tallies,
 }
 
@@ -92,6 +96,7 @@ impl<F: File> Segment<F> {
             unreclaimable_bytes: AtomicU64::new(0),
             hint: AtomicU8::new(HintState::Missing as u8),
             runs: Runs::default(),
+            kept_hint: OnceCell::new(),
             tallies: Tallies { readable_len: AtomicU64::new(readable_len), live_bytes: AtomicU64::new(0) },
         }
     }
@@ -129,6 +134,16 @@ impl<F: File> Segment<F> {
     /// Lets the memory of [`Segment::runs_upto`] go.
     pub fn forget_runs(&self) {
         self.runs.clear();
+    }
+
+    /// Keeps the hint for those who still hold the segment when both have lost their names.
+    pub fn keep_hint(&self, hint: Arc<Hint<F>>) {
+        let _ = self.kept_hint.set(hint);
+    }
+
+    /// The hint that was kept.
+    pub fn kept_hint(&self) -> Option<&Arc<Hint<F>>> {
+        self.kept_hint.get()
     }
 
     /// Makes everything appended so far durable.
