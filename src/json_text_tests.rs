@@ -220,10 +220,13 @@ proptest! {
 
     #[test]
     fn we_accept_what_a_typed_parser_accepts(doc in pieces()) {
-        // Differences, each tested above: numbers out of range and lone surrogates, which these pieces lack
-        // or can only make in texts that both refuse.
+        // Differences, each tested above, that pieces seldom make: numbers out of range and lone surrogates.
         let typed = serde_json::from_str::<serde_json::Value>(&doc);
-        prop_assert_eq!(accepts(&doc), typed.is_ok(), "{:?}", typed);
+        let known = |err: &serde_json::Error| {
+            ["out of range", "surrogate"].iter().any(|what| err.to_string().contains(what))
+        };
+        let differs = typed.as_ref().is_err_and(known);
+        prop_assert!(differs || accepts(&doc) == typed.is_ok(), "{:?}", typed);
     }
 
     #[test]
