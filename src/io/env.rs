@@ -80,6 +80,12 @@ pub trait Dir: Send + Sync + 'static {
     /// Creates a file that must not exist.
     fn create(&self, name: &str) -> io::Result<Self::File>;
 
+    /// Gives a file a second name, in `to`, which must not exist there. Refused where file systems differ or cannot.
+    fn link(&self, name: &str, to: &Self, to_name: &str) -> io::Result<()>;
+
+    /// Whether `other` is this directory or lies below it.
+    fn holds(&self, other: &Self) -> io::Result<bool>;
+
     /// Renames `from` over `to`.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
 
@@ -107,6 +113,10 @@ pub trait File: Send + Sync + 'static {
 
     /// Writes `parts` one behind the other at `offset` in one system call; may be short.
     fn write_at(&self, parts: &[IoSlice<'_>], offset: u64) -> io::Result<usize>;
+
+    /// Copies bytes of another file to the same place in this one without passing them through the process; may be
+    /// short, and `Unsupported` where the system cannot.
+    fn copy_range(&self, from: &Self, offset: u64, len: u64) -> io::Result<u64>;
 
     /// Cuts or extends the file to `len`.
     fn truncate(&self, len: u64) -> io::Result<()>;

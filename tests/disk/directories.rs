@@ -157,3 +157,17 @@ fn rename_replaces_and_remove_removes() {
 fn a_local_disk_is_not_a_network() {
     assert!(!Scratch::new().open().is_network());
 }
+
+#[test]
+fn a_directory_holds_itself_and_what_lies_below_it() {
+    let (scratch, elsewhere) = (Scratch::new(), Scratch::new());
+    let dir = scratch.open();
+    let below = scratch.path().join("a");
+    let far_below = below.join("b");
+    let open = |path: &Path| Disk.open_dir(path, OPTIONS).unwrap();
+    assert!(dir.holds(&open(&below)).unwrap() && dir.holds(&open(&far_below)).unwrap());
+    symlink(&far_below, elsewhere.path().join("link")).unwrap();
+    assert!(dir.holds(&open(&elsewhere.path().join("link"))).unwrap(), "by another path");
+    assert!(dir.holds(&scratch.open()).unwrap());
+    assert!(!dir.holds(&elsewhere.open()).unwrap() && !open(&below).holds(&dir).unwrap());
+}

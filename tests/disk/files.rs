@@ -2,6 +2,7 @@
 
 use crate::support::Scratch;
 use bitcask::io::env::{Dir, File};
+use bitcask::io::whole::write_all;
 use std::io::IoSlice;
 
 #[test]
@@ -80,4 +81,35 @@ fn a_file_opened_for_reading_refuses_writes() {
     dir.create("file").unwrap();
     let file = dir.open("file", false).unwrap();
     assert_eq!(file.write_at(&[IoSlice::new(b"x")], 0).unwrap_err().raw_os_error(), Some(libc::EBADF));
+}
+
+#[test]
+fn a_link_is_another_name_of_the_same_file_and_replaces_nothing() {
+    let (scratch, elsewhere) = (Scratch::new(), Scratch::new());
+    let (dir, other) = (scratch.open(), elsewhere.open());
+    write_all(&dir.create("file").unwrap(), b"bytes", 0).unwrap();
+    dir.link("file", &other, "linked").unwrap();
+    write_all(&dir.open("file", true).unwrap(), b"B", 0).unwrap();
+    assert_eq!(std::fs::read(elsewhere.path().join("linked")).unwrap(), b"Bytes");
+    assert_eq!(dir.link("file", &other, "linked").unwrap_err().kind(), std::io::ErrorKind::AlreadyExists);
+    assert!(dir.link("file", &other, "../out").is_err());
+}
+
+#[test]
+fn a_range_is_copied_to_the_same_place() {
+    let scratch = Scratch::new();
+    let dir = scratch.open();
+    let (from, to) = (dir.create("from").unwrap(), dir.create("to").unwrap());
+    let bytes: Vec<u8> = (0..100_000u32).flat_map(u32::to_le_bytes).collect();
+    write_all(&from, &bytes, 0).unwrap();
+    let (mut at, end) = (1000, 300_001);
+    while at < end {
+        match to.copy_range(&from, at, end - at) {
+            // A file system that cannot says so, and whoever asked reads and writes.
+            Err(err) if err.kind() == std::io::ErrorKind::Unsupported => return,
+            copied => at += copied.unwrap(),
+        }
+    }
+    let copy = std::fs::read(scratch.path().join("to")).unwrap();
+    assert!(copy.len() == 300_001 && copy[1000..] == bytes[1000..300_001]);
 }

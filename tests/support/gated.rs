@@ -108,6 +108,16 @@ impl Dir for GatedDir {
         self.dir.create(name).map(|file| self.passed(file))
     }
 
+    fn link(&self, name: &str, to: &Self, to_name: &str) -> io::Result<()> {
+        (self.gate)()?;
+        self.dir.link(name, &to.dir, to_name)
+    }
+
+    fn holds(&self, other: &Self) -> io::Result<bool> {
+        (self.gate)()?;
+        self.dir.holds(&other.dir)
+    }
+
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         (self.gate)()?;
         self.dir.rename(from, to)
@@ -146,6 +156,11 @@ impl File for GatedFile {
     fn write_at(&self, parts: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
         (self.gate)()?;
         self.file.write_at(parts, offset)
+    }
+
+    fn copy_range(&self, from: &Self, offset: u64, len: u64) -> io::Result<u64> {
+        (self.gate)()?;
+        self.file.copy_range(&from.file, offset, len)
     }
 
     fn truncate(&self, len: u64) -> io::Result<()> {

@@ -144,6 +144,29 @@ impl Dir for DiskDir {
         Ok(DiskFile::new(fd))
     }
 
+    fn link(&self, name: &str, to: &Self, to_name: &str) -> io::Result<()> {
+        let (from, to, name, to_name) =
+            (self.fd()?, to.fd()?, sys::file_name(name)?, sys::file_name(to_name)?);
+        // SAFETY: both names are NUL-terminated strings that live through the call. Without flags a symbolic link is
+        // not followed.
+        sys::retry(|| unsafe { libc::linkat(from, name.as_ptr(), to, to_name.as_ptr(), 0) }).map(drop)
+    }
+
+    fn holds(&self, other: &Self) -> io::Result<bool> {
+        let this = identity(self.fd()?, ".")?;
+        let (other, mut above) = (other.fd()?, ".".to_string());
+        let mut at = identity(other, &above)?;
+        while at != this {
+            above.push_str("/..");
+            let next = identity(other, &above)?;
+            if next == at {
+                return Ok(false);
+            }
+            at = next;
+        }
+        Ok(true)
+    }
+
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let (fd, from, to) = (self.fd()?, sys::file_name(from)?, sys::file_name(to)?);
         // SAFETY: both names are NUL-terminated strings that live through the call.
@@ -159,6 +182,17 @@ impl Dir for DiskDir {
     fn sync(&self) -> io::Result<()> {
         sync_dir(self.fd()?)
     }
+}
+
+/// What tells the directory at `path`, seen from `dir`, from all others. Needs no permission to read it.
+fn identity(dir: RawFd, path: &str) -> io::Result<(libc::dev_t, libc::ino_t)> {
+    let path = path_name(OsStr::new(path))?;
+    let mut stat = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: the path is a NUL-terminated string that lives through the call, and `stat` is room for what it fills.
+    sys::retry(|| unsafe { libc::fstatat(dir, path.as_ptr(), stat.as_mut_ptr(), 0) })?;
+    // SAFETY: the call answered success, so it has filled the whole structure.
+    let stat = unsafe { stat.assume_init() };
+    Ok((stat.st_dev, stat.st_ino))
 }
 
 /// Opens a directory below `dir`.

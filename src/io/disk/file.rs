@@ -9,6 +9,9 @@ use crate::io::env::File;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
+/// How the system says that it cannot copy between these two files.
+const CANNOT_COPY: [i32; 5] = [libc::EXDEV, libc::ENOSYS, libc::EOPNOTSUPP, libc::EINVAL, libc::EPERM];
+
 /// An open file of a [`DiskDir`](super::DiskDir).
 #[derive(Debug)]
 pub struct DiskFile {
@@ -60,6 +63,22 @@ impl File for DiskFile {
                     libc::pwritev(self.raw(), several.as_ptr().cast(), count, offset)
                 })
             }
+        }
+    }
+
+    fn copy_range(&self, from: &Self, offset: u64, len: u64) -> io::Result<u64> {
+        let (mut read_at, mut write_at) = (sys::offset(offset)?, sys::offset(offset)?);
+        let len = usize::try_from(len).unwrap_or(usize::MAX).min(sys::MAX_TRANSFER_BYTES);
+        // SAFETY: both offsets are live and exclusively borrowed; the descriptors are those of open files.
+        let copied = sys::retry_count(|| unsafe {
+            libc::copy_file_range(from.raw(), &raw mut read_at, self.raw(), &raw mut write_at, len, 0)
+        });
+        match copied {
+            Ok(copied) => Ok(copied as u64),
+            Err(err) if CANNOT_COPY.contains(&err.raw_os_error().unwrap_or(0)) => {
+                Err(io::ErrorKind::Unsupported.into())
+            }
+            Err(err) => Err(err),
         }
     }
 

@@ -16,6 +16,8 @@
 //! - After `kill -9` the machine lives: nothing is lost, and what was unsynced is still unsynced, so a later
 //!   power cut can take it away.
 
+use std::collections::BTreeSet;
+
 use super::content::Content;
 use super::disk::{Change, Dirty, Disk, Inode, Names, Node, Op};
 use super::rng::Rng;
@@ -139,7 +141,7 @@ impl Disk {
             }
         };
         // Only what the root still reaches is settled; the rest keeps its number and is out of reach.
-        let mut reached = vec![0];
+        let (mut reached, mut settled_files) = (vec![0], BTreeSet::new());
         while let Some(dir) = reached.pop() {
             let node = &self.dirs[dir];
             if node.diverged || !node.pending.is_empty() {
@@ -156,7 +158,9 @@ impl Disk {
                     Node::Special => {}
                     Node::File(file) => {
                         let inode = &self.files[file];
-                        if inode.diverged || !inode.pending.is_empty() {
+                        // One that has several names has one fate.
+                        let unsettled = inode.diverged || !inode.pending.is_empty();
+                        if unsettled && settled_files.insert(file) {
                             image.files[file] = Arc::new(settled(inode, survival, &mut fate));
                         }
                     }

@@ -57,6 +57,8 @@ pub enum Op {
     SyncDataFailed { file: FileId, below: u64, dirty: Dirty },
     /// A new name for a new empty file.
     Create { dir: DirId, name: Arc<str>, file: FileId },
+    /// A second name for a file.
+    Link { dir: DirId, name: Arc<str>, file: FileId },
     /// A new directory.
     Mkdir { dir: DirId, name: Arc<str>, child: DirId },
     /// An entry that is neither file nor directory: a link, a device, a pipe.
@@ -189,8 +191,8 @@ impl DirChange {
                 names.insert(name.clone(), *node);
             }
             DirChange::Rename { from, to, node } => {
-                // One transaction sets both entries. A node has one name: when an earlier rename of it was
-                // lost, it is still found under an older one.
+                // One transaction sets both entries. A node has one name in a directory: when an earlier rename of
+                // it was lost, it is still found under an older one.
                 names.remove(from);
                 if *node != Node::Special {
                     names.retain(|_, other| other != node);
@@ -280,6 +282,9 @@ impl Disk {
             Op::Create { dir, name, file } => {
                 debug_assert_eq!(*file, self.files.len());
                 self.files.push(Arc::new(Inode::default()));
+                self.dir(*dir).change(DirChange::Link { name: name.clone(), node: Node::File(*file) });
+            }
+            Op::Link { dir, name, file } => {
                 self.dir(*dir).change(DirChange::Link { name: name.clone(), node: Node::File(*file) });
             }
             Op::Mkdir { dir, name, child } => {

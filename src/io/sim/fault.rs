@@ -18,6 +18,7 @@ pub enum Call {
     Names,
     Open,
     Create,
+    Link,
     Rename,
     Remove,
     SyncDir,
@@ -41,6 +42,7 @@ impl Call {
         Call::Names,
         Call::Open,
         Call::Create,
+        Call::Link,
         Call::Rename,
         Call::Remove,
         Call::SyncDir,
@@ -54,8 +56,9 @@ impl Call {
     ];
 
     /// The kinds that change the disk or make changes durable.
-    pub const CHANGING: [Call; 7] = [
+    pub const CHANGING: [Call; 8] = [
         Call::Create,
+        Call::Link,
         Call::Rename,
         Call::Remove,
         Call::SyncDir,

@@ -75,9 +75,11 @@ impl State {
         }
     }
 
-    /// The space of a file whose name goes away.
+    /// The space of a file whose last name goes away.
     fn free_file(&mut self, node: Option<Node>) {
-        if let Some(Node::File(file)) = node {
+        let names = self.disk.dirs.iter().flat_map(|dir| dir.seen.values());
+        let is_last = node.is_some_and(|node| names.filter(|&&named| named == node).count() == 1);
+        if let Some(Node::File(file)) = node.filter(|_| is_last) {
             self.give_space(self.disk.files[file].allocated);
         }
     }
@@ -154,6 +156,34 @@ impl Dir for SimDir {
         state.record(Op::Create { dir: self.dir, name: name.into(), file });
         outcome.finish()?;
         Ok(self.open_file(&mut state, file, name, true))
+    }
+
+    fn link(&self, name: &str, to: &Self, to_name: &str) -> io::Result<()> {
+        let mut state = self.sim.state();
+        let outcome = state.begin(Call::Link, Some(to_name))?;
+        check_name(name)?;
+        check_name(to_name)?;
+        let node = state.file_entry(self.dir, name)?;
+        if state.entry(to.dir, to_name).is_some() {
+            return Err(os_error(libc::EEXIST));
+        }
+        // A limit of this machine: see `DirChange::apply`.
+        if state.disk.dirs[to.dir].seen.values().any(|named| *named == node) {
+            return Err(os_error(libc::EMLINK));
+        }
+        let Node::File(file) = node else { return Err(os_error(libc::EPERM)) };
+        state.record(Op::Link { dir: to.dir, name: to_name.into(), file });
+        outcome.finish()
+    }
+
+    fn holds(&self, other: &Self) -> io::Result<bool> {
+        let state = self.sim.state();
+        let parent_of = |child| {
+            let is_parent =
+                |dir: &DirId| state.disk.dirs[*dir].seen.values().any(|&named| named == Node::Dir(child));
+            (0..state.disk.dirs.len()).find(is_parent)
+        };
+        Ok(std::iter::successors(Some(other.dir), |&dir| parent_of(dir)).any(|dir| dir == self.dir))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -263,6 +293,10 @@ impl File for SimFile {
             state.record(Op::Write { file: self.file, offset, data: data.into() });
         }
         outcome.finish().map(|()| count)
+    }
+
+    fn copy_range(&self, _from: &Self, _offset: u64, _len: u64) -> io::Result<u64> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     fn truncate(&self, len: u64) -> io::Result<()> {

@@ -136,6 +136,56 @@ fn a_crash_within_a_directory_operation_leaves_it_done_or_not() {
 }
 
 #[test]
+fn a_link_is_a_name_of_the_same_file_and_durable_with_its_directory() {
+    let (sim, dir) = machine();
+    sim.make_dirs(OTHER);
+    let other = sim.open_dir(Path::new(OTHER), OPTIONS).unwrap();
+    let file = synced_file(&dir, "a", b"old");
+    dir.link("a", &other, "b").unwrap();
+    assert_eq!(errno(dir.link("a", &other, "b")), libc::EEXIST);
+    let linked = |survival| after(&sim, survival).files(OTHER).into_keys().collect::<Vec<_>>();
+    assert_eq!(linked(Survival::SyncedOnly), [""; 0]);
+    let outcomes: BTreeSet<_> = (0..200).map(|seed| linked(Survival::Random(seed))).collect();
+    assert_eq!(outcomes, sets(&[&[], &["b"]]));
+    dir.sync().unwrap();
+    assert_eq!(linked(Survival::SyncedOnly), [""; 0]);
+    other.sync().unwrap();
+    dir.remove("a").unwrap();
+    write(&file, 0, b"new").unwrap();
+    for survival in power_cuts(100) {
+        let image = after(&sim, survival);
+        let bytes = image.read_file(OTHER, "b").unwrap();
+        assert!(image.read_file(DIR, "a").is_none_or(|same| same == bytes), "one file has one fate");
+    }
+    assert_eq!(sim.read_file(OTHER, "b").unwrap(), b"new");
+}
+
+#[test]
+fn the_space_of_a_file_is_given_back_with_its_last_name() {
+    let (sim, dir) = machine();
+    sim.make_dirs(OTHER);
+    let other = sim.open_dir(Path::new(OTHER), OPTIONS).unwrap();
+    sim.set_free_bytes(Some(100));
+    synced_file(&dir, "a", b"bytes");
+    dir.link("a", &other, "a").unwrap();
+    dir.remove("a").unwrap();
+    assert_eq!(sim.free_bytes(), Some(95));
+    other.remove("a").unwrap();
+    assert_eq!(sim.free_bytes(), Some(100));
+}
+
+#[test]
+fn a_directory_holds_itself_and_what_lies_below_it() {
+    let (sim, dir) = machine();
+    sim.make_dirs("/db/sub/sub");
+    sim.make_dirs(OTHER);
+    let open = |path: &str| sim.open_dir(Path::new(path), OPTIONS).unwrap();
+    for (path, held) in [("/db", true), ("/db/sub/sub", true), (OTHER, false), ("/", false)] {
+        assert_eq!(dir.holds(&open(path)).unwrap(), held, "{path}");
+    }
+}
+
+#[test]
 fn an_open_file_outlives_its_name() {
     let (_sim, dir) = machine();
     let file = synced_file(&dir, "a", b"old");

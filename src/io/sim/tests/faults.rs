@@ -43,6 +43,7 @@ fn every_kind_of_call_can_be_failed_and_is_counted() {
         (Call::Names, |_, dir, _| dir.names().map(drop)),
         (Call::Open, |_, dir, _| dir.open("a", true).map(drop)),
         (Call::Create, |_, dir, _| dir.create("b").map(drop)),
+        (Call::Link, |sim, dir, _| dir.link("b", &sim.open_dir(Path::new(OTHER), OPTIONS)?, "b")),
         (Call::Rename, |_, dir, _| dir.rename("b", "c")),
         (Call::Remove, |_, dir, _| dir.remove("c")),
         (Call::SyncDir, |_, dir, _| dir.sync()),
@@ -56,6 +57,7 @@ fn every_kind_of_call_can_be_failed_and_is_counted() {
     ];
     assert_eq!(tries.map(|(call, _)| call), Call::ALL);
     let (sim, dir) = machine();
+    sim.make_dirs(OTHER);
     let file = synced_file(&dir, "a", b"");
     for (call, attempt) in tries {
         let (before, ops) = (sim.calls(call), sim.op_count());

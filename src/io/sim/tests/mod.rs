@@ -14,6 +14,7 @@ use super::{Sim, SimDir, SimFile, Survival};
 use crate::io::env::{Dir, DirOptions, Env, File};
 
 const DIR: &str = "/db";
+const OTHER: &str = "/other";
 const OPTIONS: DirOptions = DirOptions { create: true, file_mode: 0o600 };
 
 /// The survival modes that lose something, over `seeds` seeds.
