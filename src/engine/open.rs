@@ -266,6 +266,7 @@ fn first_manifest<E: Env>(
         last_version: 0,
         highest_dropped_tombstone: 0,
         keys: 0,
+        backup: false,
         clean_close: None,
         segments: Vec::new(),
     };

@@ -152,7 +152,8 @@ impl<E: Env> Recovery<'_, E> {
         for floor in [next.highest_dropped_tombstone, closed, stored, self.judgement.highest_version] {
             next.last_version = next.last_version.max(floor);
         }
-        if self.judgement.discarded > 0 {
+        // What is written to a backup is no part of the history that it was taken of.
+        if std::mem::take(&mut next.backup) || self.judgement.discarded > 0 {
             next.history = random_id(self.env)?;
         }
         Ok(())

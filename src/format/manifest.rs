@@ -42,6 +42,8 @@ pub struct Manifest {
     pub highest_dropped_tombstone: u64,
     /// How many keys had a value when this was written: what the next open makes room for.
     pub keys: u64,
+    /// Whether this is a backup that no writer has opened: the first that does clears it.
+    pub backup: bool,
     /// What a clean close left; gone as soon as a writer opens.
     pub clean_close: Option<CleanClose>,
     /// The live segments, oldest first; the unsealed ones are at the end.
@@ -126,6 +128,9 @@ impl Manifest {
             self.highest_dropped_tombstone,
             self.keys,
         );
+        if self.backup {
+            out.push_str("  \"backup\": true,\n");
+        }
         if let Some(close) = &self.clean_close {
             let _ = writeln!(
                 out,
@@ -184,6 +189,13 @@ impl Manifest {
             last_version: fields.version("last_version")?,
             highest_dropped_tombstone: fields.version("highest_dropped_tombstone")?,
             keys: fields.number("keys")?,
+            backup: match fields.optional("backup").map(RawValue::get) {
+                None | Some("false") => false,
+                Some("true") => true,
+                Some(_) => {
+                    return Err(damaged("the manifest's \"backup\" is neither true nor false".to_string()));
+                }
+            },
             clean_close,
             segments: fields
                 .entries("segments")?
@@ -416,6 +428,7 @@ mod tests {
             last_version: 1 << 60,
             highest_dropped_tombstone: 5,
             keys: 11,
+            backup: true,
             clean_close: Some(CleanClose { active: 8, len: 640, last_version: 1 << 60 }),
             segments: vec![
                 SegmentEntry { number: 7, uid: u64::MAX, run: Some(3), state: SegmentState::Sealed(sealed) },
@@ -438,6 +451,7 @@ mod tests {
         let mut manifest = sample();
         assert_eq!(Manifest::decode(&manifest.encode()), Ok(manifest.clone()));
         manifest.clean_close = None;
+        manifest.backup = false;
         manifest.segments.clear();
         assert_eq!(Manifest::decode(&manifest.encode()), Ok(manifest));
     }
@@ -484,6 +498,7 @@ mod tests {
             ("\"last_version\": \"", "\"last_version\": \"+"),
             ("\"highest_version\": \"", "\"highest_version\": \"1"),
             ("\"keys\": 11", "\"keys\": [11]"),
+            ("\"backup\": true", "\"backup\": 1"),
             ("\"history_id\"", "\"history\""),
         ] {
             assert!(body.contains(old), "{old}");

@@ -141,6 +141,7 @@ fn a_manifest() {
         last_version: 1 << 60,
         highest_dropped_tombstone: 5,
         keys: 11,
+        backup: false,
         clean_close: Some(CleanClose { active: 8, len: 640, last_version: 1 << 60 }),
         segments: vec![
             SegmentEntry { number: 6, uid: u64::MAX, run: Some(3), state: SegmentState::Sealed(sealed) },
