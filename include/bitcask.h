@@ -182,6 +182,8 @@
  *                                   OPENING
  *   merge              "auto"       who starts merges: "auto", "manual" or "off", or
  *                                   an object with that as "mode": see MERGE
+ *   compression        "none"       "none", "lz4" or "zstd", or an object with that as
+ *                                   "codec": see COMPRESSION
  *
  *
  * OPENING
@@ -226,6 +228,24 @@
  * library's own at once. A degraded store is not merged, nor is a damaged segment.
  *
  *
+ * COMPRESSION
+ *
+ * With "compression": "zstd" or "lz4" each new value is stored compressed if that
+ * makes it smaller by a sixteenth at least. Reads show values as they were put,
+ * whatever was chosen when they were and whatever is chosen now: any open reads any
+ * store. The option may also be an object, {"codec": "zstd", "min_bytes": 200}:
+ *
+ *   name       default      meaning
+ *   codec                   "none", "lz4" or "zstd"
+ *   min_bytes  64           shorter values are stored as they are, up to 4294967295
+ *   level      3            of "zstd": how hard it tries, 1 to 19
+ *
+ * A put compresses before it waits for other writers. A compressed value is not read
+ * in place: bitcask_get_pinned() gives a copy, and an iterator shows one. A thread
+ * that puts or reads such values keeps up to 4 MiB of memory for the next ones, 0.3
+ * MiB where values are small, until it ends.
+ *
+ *
  * STATISTICS
  *
  * bitcask_stats() answers one JSON object; bitcask_stat_u64() its numbers one by
@@ -239,6 +259,8 @@
  *   keydir_bytes     memory that the index takes
  *   bytes_written    bytes appended since open
  *   records_written  records appended since open
+ *   compressed_raw_bytes  bytes of the values that were compressed since open,
+ *   compressed_bytes      and the bytes that they were stored in
  *   unsynced_bytes   appended bytes not yet known to be durable
  *   syncs            syncs of segment files since open
  *   rotations        segments completed since open
@@ -653,11 +675,11 @@ bitcask_status bitcask_get(const bitcask_t *db,
                            bitcask_error *err);
 
 /**
- * Copies a key's value into the caller's buffer. Allocates nothing; appends no NUL.
+ * Copies a key's value into the caller's buffer. Allocates nothing, unless the value is compressed; appends no NUL.
  *
  * A value that does not fit is not copied at all: the answer is BITCASK_BUFFER_TOO_SMALL and `value_len` says
- * what it takes. With `cap` 0 this asks for the size only; an empty value "fits" and answers BITCASK_OK. The
- * value may have changed by the next call, so be ready to be told again.
+ * what it takes. With `cap` 0 this asks for the size only, for which nothing is decompressed; an empty value
+ * "fits" and answers BITCASK_OK. The value may have changed by the next call, so be ready to be told again.
  *
  * @param db         the store; not NULL
  * @param key        `key_len` bytes, at most 65536; may be NULL if `key_len` is 0
@@ -680,7 +702,8 @@ bitcask_status bitcask_get_into(const bitcask_t *db,
                                 bitcask_error *err);
 
 /**
- * Gives a key's value in place, without a copy where the store is mapped ("io": "mmap" or "auto").
+ * Gives a key's value in place, without a copy where the store is mapped ("io": "mmap" or "auto") and the value is not
+ * compressed.
  *
  * The bytes do not change and stay valid until bitcask_pin_free(), whatever is written, deleted, merged or
  * closed meanwhile. A pin keeps its segment's file from being given back to the system, so do not hold pins

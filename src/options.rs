@@ -3,9 +3,11 @@
 //! One table holds every option's name and reader. A value is read from its own text, so that a refusal can quote
 //! what was given and no number is rounded on the way. Whether options go together is the engine's to judge.
 
+mod compression;
 mod given;
 mod merge;
 
+pub use compression::{Codec, Compression};
 pub use merge::{MergeMode, MergePolicy};
 
 use crate::json_text;
@@ -69,6 +71,8 @@ pub struct Options {
     pub merge: MergeMode,
     /// Which merges the library starts.
     pub merge_policy: MergePolicy,
+    /// How new values are compressed, if they are. Compressed ones are read whatever is chosen.
+    pub compression: Option<Compression>,
 }
 
 impl Default for Options {
@@ -84,6 +88,7 @@ impl Default for Options {
             checkpoint: true,
             merge: MergeMode::Auto,
             merge_policy: MergePolicy::default(),
+            compression: None,
         }
     }
 }
@@ -100,6 +105,7 @@ impl Options {
     /// | `expected_keys` | up to [`MAX_EXPECTED_KEYS`] |
     /// | `file_mode` | octal, `"0600"` to `"0666"`: read and write bits alone, the owner's both set |
     /// | `merge` | `"auto"`, `"manual"`, `"off"`, or an object with one of these as `"mode"` and members of [`MergePolicy`] |
+    /// | `compression` | `"none"`, `"lz4"`, `"zstd"`, or an object with one of these as `"codec"` and members of [`Compression`] |
     ///
     /// Numbers are written in digits alone: `1e6` and `65536.0` are refused.
     ///
@@ -127,7 +133,7 @@ impl Options {
 
 type Reader = fn(&mut Options, &Given<'_>) -> Result<()>;
 
-const READERS: [(&str, Reader); 9] = [
+const READERS: [(&str, Reader); 10] = [
     ("create", |options, given| given.boolean().map(|create| options.create = create)),
     ("read_only", |options, given| given.boolean().map(|read_only| options.read_only = read_only)),
     ("sync", |options, given| given.sync().map(|sync| options.sync = sync)),
@@ -146,6 +152,7 @@ const READERS: [(&str, Reader); 9] = [
     ("merge", |options, given| {
         given.merge().map(|(mode, policy)| (options.merge, options.merge_policy) = (mode, policy))
     }),
+    ("compression", |options, given| given.compression().map(|chosen| options.compression = chosen)),
 ];
 
 impl Given<'_> {

@@ -23,7 +23,8 @@ fn nothing_named_means_the_defaults() {
 #[test]
 fn every_option_is_read_into_its_field() {
     let all = r#"{"create":false,"read_only":true,"sync":"always","io":"pread","max_segment_bytes":65536,
-        "expected_keys":10000000,"file_mode":"0640","checkpoint":false,"merge":"manual"}"#;
+        "expected_keys":10000000,"file_mode":"0640","checkpoint":false,"merge":"manual",
+        "compression":{"codec":"zstd","min_bytes":100,"level":7}}"#;
     let expected = Options {
         create: false,
         read_only: true,
@@ -35,6 +36,7 @@ fn every_option_is_read_into_its_field() {
         checkpoint: false,
         merge: MergeMode::Manual,
         merge_policy: MergePolicy::default(),
+        compression: Some(Compression { codec: Codec::Zstd, min_bytes: 100, level: 7 }),
     };
     assert_eq!(read(all), expected);
     assert!(READERS.iter().all(|(name, _)| all.contains(&format!("\"{name}\":"))));
@@ -43,7 +45,7 @@ fn every_option_is_read_into_its_field() {
 #[test]
 fn the_defaults_written_out_are_the_defaults() {
     let all = r#"{"create":true,"read_only":false,"sync":"none","io":"auto","max_segment_bytes":268435456,
-        "expected_keys":0,"file_mode":"0600","checkpoint":true,"merge":"auto"}"#;
+        "expected_keys":0,"file_mode":"0600","checkpoint":true,"merge":"auto","compression":"none"}"#;
     assert_eq!(read(all), Options::default());
 }
 
@@ -247,4 +249,39 @@ fn a_refusal_quotes_no_more_than_a_message_holds() {
     assert!(refusal(&format!("{{\"{long}\":1}}")).len() < 400);
     assert!(refusal(&format!("{{\"io\":\"{long}\"}}")).len() < 256);
     assert!(refusal(&format!("\"{long}\"")).len() < 256);
+}
+
+#[test]
+fn a_codec_may_be_named_alone_or_with_its_settings() {
+    let chosen = |json: &str| read(&format!("{{\"compression\":{json}}}")).compression;
+    for (json, codec) in [("\"lz4\"", Codec::Lz4), ("\"zstd\"", Codec::Zstd)] {
+        assert_eq!(chosen(json), Some(Compression { codec, min_bytes: 64, level: 3 }));
+        assert_eq!(chosen(&format!("{{\"codec\":{json}}}")), chosen(json));
+    }
+    assert_eq!(chosen("\"none\""), None);
+    assert_eq!(chosen(r#"{"min_bytes":0,"codec":"none"}"#), None);
+    assert_eq!(chosen(r#"{"codec":"lz4","min_bytes":0}"#).map(|chosen| chosen.min_bytes), Some(0));
+}
+
+#[test]
+fn a_compression_that_cannot_be_is_refused_with_what_can() {
+    for (json, named) in [
+        (
+            "\"gzip\"",
+            "option \"compression\": given \"gzip\"; accepted: \"none\" or \"lz4\" or \"zstd\" or an object",
+        ),
+        ("3", "an object with one of these as \"codec\""),
+        ("{}", "an object with one of these as \"codec\""),
+        (
+            r#"{"codec":"gzip"}"#,
+            "option \"codec\": given \"gzip\"; accepted: \"none\" or \"lz4\" or \"zstd\"",
+        ),
+        (r#"{"codec":"zstd","level":0}"#, "option \"level\": given 0; accepted: an integer from 1 to 19"),
+        (r#"{"codec":"lz4","level":3}"#, "accepted: \"level\" with codec \"zstd\" alone"),
+        (r#"{"codec":"zstd","min_bytes":-1}"#, "option \"min_bytes\": given -1"),
+        (r#"{"codec":"zstd","min_byte":1}"#, "did you mean \"min_bytes\"?"),
+    ] {
+        let what = refusal(&format!("{{\"compression\":{json}}}"));
+        assert!(what.contains(named), "{json}: {what}");
+    }
 }

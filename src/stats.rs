@@ -22,6 +22,10 @@ pub struct Stats {
     pub bytes_written: u64,
     /// Records appended since open, internal ones not counted.
     pub records_written: u64,
+    /// Bytes of values that were compressed since open, before that.
+    pub compressed_raw_bytes: u64,
+    /// Bytes that the same values were stored in.
+    pub compressed_bytes: u64,
     /// Appended bytes not yet known to be on the device.
     pub unsynced_bytes: u64,
     /// Syncs of segment files since open.
@@ -99,7 +103,7 @@ impl Stats {
         }
     }
 
-    fn fields(&self) -> [(&'static str, Field<'_>); 27] {
+    fn fields(&self) -> [(&'static str, Field<'_>); 29] {
         use Field::{Condition, Number, Text, Version};
         // No `..`: a new field stops the build here.
         let Stats {
@@ -111,6 +115,8 @@ impl Stats {
             keydir_bytes,
             bytes_written,
             records_written,
+            compressed_raw_bytes,
+            compressed_bytes,
             unsynced_bytes,
             syncs,
             rotations,
@@ -140,6 +146,8 @@ impl Stats {
             ("keydir_bytes", Number(*keydir_bytes)),
             ("bytes_written", Number(*bytes_written)),
             ("records_written", Number(*records_written)),
+            ("compressed_raw_bytes", Number(*compressed_raw_bytes)),
+            ("compressed_bytes", Number(*compressed_bytes)),
             ("unsynced_bytes", Number(*unsynced_bytes)),
             ("syncs", Number(*syncs)),
             ("rotations", Number(*rotations)),
@@ -185,7 +193,8 @@ mod tests {
         assert_eq!(
             json,
             "{\"keys\":3,\"segments\":0,\"live_bytes\":0,\"dead_bytes\":0,\"disk_bytes\":0,\"keydir_bytes\":0,\
-             \"bytes_written\":0,\"records_written\":0,\"unsynced_bytes\":0,\"syncs\":7,\"rotations\":0,\
+             \"bytes_written\":0,\"records_written\":0,\"compressed_raw_bytes\":0,\"compressed_bytes\":0,\
+             \"unsynced_bytes\":0,\"syncs\":7,\"rotations\":0,\
              \"merges\":0,\"merge_written_bytes\":0,\"merge_input_bytes\":0,\"merge_done_bytes\":0,\
              \"corrupt_records\":0,\"background_errors\":0,\"recovered_bytes_discarded\":0,\"recovered_records\":0,\
              \"opened_from_checkpoint\":0,\"last_version\":\"18446744073709551615\",\"generation\":2,\
@@ -232,6 +241,8 @@ mod tests {
             &mut stats.keydir_bytes,
             &mut stats.bytes_written,
             &mut stats.records_written,
+            &mut stats.compressed_raw_bytes,
+            &mut stats.compressed_bytes,
             &mut stats.unsynced_bytes,
             &mut stats.syncs,
             &mut stats.rotations,

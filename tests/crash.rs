@@ -8,7 +8,7 @@ use bitcask::io::env::Env;
 use bitcask::io::sim::{Rng, Survival};
 use bitcask::options::{Options, SyncMode};
 use support::crashes::Run;
-use support::{Step, Write, history, merge_policy, options, perform, setting};
+use support::{Step, Write, compression, history, merge_policy, options, perform, setting};
 
 const STEPS: usize = 40;
 
@@ -23,6 +23,8 @@ fn record(seed: u64) -> Run {
     let checkpoint = Rng::derive(&[seed, 6]).chance(3, 4);
     let mut run = Run::new(seed, Options { checkpoint, ..options(sync) });
     run.merges_after = seed.is_multiple_of(2);
+    let mut compressing = Rng::derive(&[seed, 8]);
+    run.options.compression = compression(&mut compressing);
     let mut db = run.open();
     for step in history(&mut rng, STEPS) {
         match step {
@@ -47,6 +49,7 @@ fn record(seed: u64) -> Run {
                     let back_ns = 1 + rng.below(1 << 40) as u64;
                     run.sim.set_clock_ns(run.sim.now_ns().saturating_sub(back_ns));
                 }
+                run.options.compression = compression(&mut compressing);
                 db = run.open();
             }
         }

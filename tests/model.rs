@@ -8,7 +8,7 @@ mod support;
 use bitcask::engine::Db;
 use bitcask::features::batch::Batch;
 use bitcask::io::sim::Sim;
-use bitcask::options::{Options, SyncMode};
+use bitcask::options::{Codec, Compression, Options, SyncMode};
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, prop_oneof};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
@@ -44,8 +44,8 @@ enum Operation {
     LogThread,
     MergeThread,
     Merge(u64),
-    /// Whether the checkpoint may be used, too.
-    Reopen(bool),
+    /// Whether the checkpoint may be used, too, and how values are compressed from then on.
+    Reopen(bool, Option<Codec>),
     Kill,
     ReadOnly,
     OpenReader,
@@ -57,6 +57,7 @@ enum Operation {
 struct Sequence {
     sync: SyncMode,
     max_segment_bytes: u64,
+    codec: Option<Codec>,
     operations: Vec<Operation>,
 }
 
@@ -74,7 +75,9 @@ fn key_bytes(number: KeyNumber) -> Vec<u8> {
 }
 
 fn value_bytes(value: Value) -> Vec<u8> {
-    (0..value.len).map(|at| value.first.wrapping_add((at % 253).to_le_bytes()[0])).collect()
+    // Some that compress well, some that do not.
+    let period = if value.first.is_multiple_of(2) { 5 } else { 253 };
+    (0..value.len).map(|at| value.first.wrapping_add((at % period).to_le_bytes()[0])).collect()
 }
 
 fn document(number: u16) -> Vec<u8> {
@@ -107,7 +110,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         6 => Just(Operation::LogThread),
         3 => Just(Operation::MergeThread),
         3 => prop_oneof![Just(1), Just(40), Just(70)].prop_map(Operation::Merge),
-        3 => prop_oneof![2 => Just(true), 1 => Just(false)].prop_map(Operation::Reopen),
+        3 => (proptest::bool::weighted(0.7), codec()).prop_map(|(checkpoint, codec)| Operation::Reopen(checkpoint, codec)),
         2 => Just(Operation::Kill),
         1 => Just(Operation::ReadOnly),
         2 => Just(Operation::OpenReader),
@@ -116,11 +119,26 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
+fn codec() -> impl Strategy<Value = Option<Codec>> {
+    prop_oneof![Just(None), Just(Some(Codec::Lz4)), Just(Some(Codec::Zstd))]
+}
+
+/// `codec` for values of any length.
+fn compression(codec: Option<Codec>) -> Option<Compression> {
+    codec.map(|codec| Compression { min_bytes: 0, ..Compression::new(codec) })
+}
+
 fn sequence() -> impl Strategy<Value = Sequence> {
     let sync = prop_oneof![Just(SyncMode::None), Just(SyncMode::IntervalMs(5)), Just(SyncMode::Always)];
     let max_segment_bytes = prop_oneof![Just(300u64), Just(1024), Just(16 << 10)];
-    (sync, max_segment_bytes, vec(operation(), 1..40))
-        .prop_map(|(sync, max_segment_bytes, operations)| Sequence { sync, max_segment_bytes, operations })
+    (sync, max_segment_bytes, codec(), vec(operation(), 1..40)).prop_map(
+        |(sync, max_segment_bytes, codec, operations)| Sequence {
+            sync,
+            max_segment_bytes,
+            codec,
+            operations,
+        },
+    )
 }
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -184,8 +202,12 @@ fn get_many(db: &Db<Sim>, model: &Model, numbers: &[KeyNumber]) -> Result<(), Te
 }
 
 fn run(sequence: &Sequence) -> Result<(), TestCaseError> {
-    let options =
-        Options { sync: sequence.sync, max_segment_bytes: sequence.max_segment_bytes, ..Options::default() };
+    let mut options = Options {
+        sync: sequence.sync,
+        max_segment_bytes: sequence.max_segment_bytes,
+        compression: compression(sequence.codec),
+        ..Options::default()
+    };
     let sim = Sim::new(1);
     sim.make_dirs(support::DIR);
     let mut model = Model::new();
@@ -243,8 +265,9 @@ fn run(sequence: &Sequence) -> Result<(), TestCaseError> {
             Operation::LogThread => db.step_log_thread().map_err(failed)?,
             Operation::Merge(percent) => drop(db.merge(&support::merge_policy(*percent)).map_err(failed)?),
             Operation::MergeThread => db.step_merge_thread().map_err(failed)?,
-            Operation::Reopen(checkpoint) => {
+            Operation::Reopen(checkpoint, codec) => {
                 db.close().map_err(failed)?;
+                options.compression = compression(*codec);
                 db = open(&sim, &Options { checkpoint: *checkpoint, ..options.clone() }).map_err(failed)?;
                 let used = db.stats().map_err(failed)?.opened_from_checkpoint;
                 check(used == 0 || *checkpoint, || "a checkpoint was used against the option".to_string())?;

@@ -53,11 +53,11 @@ pub unsafe extern "C" fn bitcask_get(
     }
 }
 
-/// Copies a key's value into the caller's buffer. Allocates nothing; appends no NUL.
+/// Copies a key's value into the caller's buffer. Allocates nothing, unless the value is compressed; appends no NUL.
 ///
 /// A value that does not fit is not copied at all: the answer is BITCASK_BUFFER_TOO_SMALL and `value_len` says
-/// what it takes. With `cap` 0 this asks for the size only; an empty value "fits" and answers BITCASK_OK. The
-/// value may have changed by the next call, so be ready to be told again.
+/// what it takes. With `cap` 0 this asks for the size only, for which nothing is decompressed; an empty value
+/// "fits" and answers BITCASK_OK. The value may have changed by the next call, so be ready to be told again.
 ///
 /// @param db         the store; not NULL
 /// @param key        `key_len` bytes, at most 65536; may be NULL if `key_len` is 0
@@ -88,24 +88,28 @@ pub unsafe extern "C" fn bitcask_get_into(
             if buf.is_null() && cap != 0 {
                 return Err(Error::Invalid(format!("buf is NULL but cap is {cap}")));
             }
-            let copied = store.get(key_bytes(key, key_len)?, |bytes| {
+            let copied = store.get_within(key_bytes(key, key_len)?, cap, |bytes| {
                 value_len.set(bytes.len());
-                if bytes.len() > cap {
-                    return BITCASK_BUFFER_TOO_SMALL;
-                }
                 if !bytes.is_empty() {
                     // `cap` bytes can be written at `buf`. It is no slice, because the caller need not have
                     // initialised it.
                     ptr::copy_nonoverlapping(bytes.as_ptr(), buf.cast::<u8>(), bytes.len());
                 }
-                BITCASK_OK
             })?;
-            Ok(copied.unwrap_or(BITCASK_NOT_FOUND))
+            Ok(match copied {
+                Some(Ok(())) => BITCASK_OK,
+                Some(Err(len)) => {
+                    value_len.set(usize::try_from(len).unwrap_or(usize::MAX));
+                    BITCASK_BUFFER_TOO_SMALL
+                }
+                None => BITCASK_NOT_FOUND,
+            })
         })
     }
 }
 
-/// Gives a key's value in place, without a copy where the store is mapped ("io": "mmap" or "auto").
+/// Gives a key's value in place, without a copy where the store is mapped ("io": "mmap" or "auto") and the value is not
+/// compressed.
 ///
 /// The bytes do not change and stay valid until bitcask_pin_free(), whatever is written, deleted, merged or
 /// closed meanwhile. A pin keeps its segment's file from being given back to the system, so do not hold pins

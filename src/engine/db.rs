@@ -215,6 +215,8 @@ impl<E: Env> Inner<E> {
         let mut stats = Stats {
             keys: self.keydir.len(),
             keydir_bytes: self.keydir.memory_bytes(),
+            compressed_raw_bytes: self.counters.compressed_raw_bytes.load(Ordering::Relaxed),
+            compressed_bytes: self.counters.compressed_bytes.load(Ordering::Relaxed),
             syncs: self.counters.syncs.load(Ordering::Relaxed),
             rotations: self.counters.rotations.load(Ordering::Relaxed),
             merges: self.counters.merges.load(Ordering::Relaxed),

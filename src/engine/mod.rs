@@ -21,6 +21,7 @@ mod older;
 mod open;
 mod origin;
 mod pace;
+mod pack;
 mod read;
 mod readers;
 mod recover;

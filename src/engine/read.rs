@@ -6,7 +6,8 @@
 use super::db::Db;
 use super::shared::{Degraded, FileOf, Inner};
 use crate::error::{Error, Result};
-use crate::format::record::{MAX_KEY_LEN, Record};
+use crate::format::compressed::Scratch;
+use crate::format::record::{Flags, MAX_KEY_LEN, Record};
 use crate::io::env::Env;
 use crate::keydir::Digest;
 use crate::keydir::location::Location;
@@ -51,6 +52,31 @@ impl<E: Env> Db<E> {
         inner.read_at(key, inner.secret.digest(key), |_, value| read(value))
     }
 
+    /// As [`Db::get`], but a value longer than `room` bytes is not decompressed and not handed out: its length is the
+    /// answer.
+    ///
+    /// # Errors
+    /// As [`Db::get`].
+    #[inline]
+    pub fn get_within<R>(
+        &self,
+        key: &[u8],
+        room: usize,
+        read: impl FnOnce(&[u8]) -> R,
+    ) -> Result<Option<std::result::Result<R, u64>>> {
+        let inner = self.inner();
+        inner.check_readable(key)?;
+        let mut buf = Vec::new();
+        let found = inner.read_record(key, inner.secret.digest(key), &mut buf, |segment, at, record| {
+            let len = inner.noted(segment.raw_len(at.offset(), record))?;
+            if len > room as u64 {
+                return Ok(Err(len));
+            }
+            inner.value_of(segment, at.offset(), record, read).map(Ok)
+        })?;
+        found.transpose()
+    }
+
     /// The value of `key`, kept where it lies until the pin is dropped.
     ///
     /// # Errors
@@ -60,18 +86,27 @@ impl<E: Env> Db<E> {
         inner.check_readable(key)?;
         let mut buf = Vec::new();
         let found = inner.read_record(key, inner.secret.digest(key), &mut buf, |segment, at, record| {
-            (segment.clone(), at.offset(), record.header)
+            let mut raw = None;
+            if record.header.flags.has(Flags::COMPRESSED) {
+                let raw = raw.insert(Vec::new());
+                inner.noted(segment.decompress(at.offset(), record, raw))?;
+            }
+            Ok((segment.clone(), at.offset(), record.header, raw))
         })?;
-        Ok(found.map(|(_, (segment, offset, header))| {
-            let (value_at, len) = (header.value_at(), header.value_len);
-            if !buf.is_empty() {
+        let Some((segment, offset, header, raw)) = found.transpose()? else { return Ok(None) };
+        let (value_at, len) = (header.value_at(), header.value_len);
+        let bytes = match raw {
+            Some(raw) => PinnedBytes::Owned(raw),
+            None if buf.is_empty() => {
+                PinnedBytes::Mapped { offset: offset + value_at as u64, len: u64::from(len) }
+            }
+            None => {
                 buf.truncate(value_at + len as usize);
                 buf.drain(..value_at);
-                return Pinned { segment, bytes: PinnedBytes::Owned(buf) };
+                PinnedBytes::Owned(buf)
             }
-            let mapped = PinnedBytes::Mapped { offset: offset + value_at as u64, len: u64::from(len) };
-            Pinned { segment, bytes: mapped }
-        }))
+        };
+        Ok(Some(Pinned { segment, bytes }))
     }
 
     /// Looks `keys` up together, which is faster than one by one: `sink` is called once a key, in order.
@@ -102,13 +137,15 @@ impl<E: Env> Db<E> {
             for (at, (digest, key)) in digests.iter().zip(keys).enumerate() {
                 let mut sink = |answer: Result<Option<&[u8]>>| sink(group * GROUP + at, answer);
                 let known = found[at].and_then(|at| Some((at, view.segment(at.slot())?)));
-                let read = |_: &_, _, record: &Record<'_>| sink(Ok(Some(record.value)));
+                let read = |segment: &Arc<_>, at: Location, record: &Record<'_>| {
+                    inner.value_of(segment, at.offset(), record, |value| sink(Ok(Some(value))))
+                };
                 let answer = inner.check_readable(key).and_then(|()| match known {
                     Some((at, segment)) => inner.read_found(key, at, segment, &view, &mut buf, read),
                     None => inner.read_record(key, *digest, &mut buf, read),
                 });
-                match answer {
-                    Ok(Some(_)) => {}
+                match answer.and_then(Option::transpose) {
+                    Ok(Some(())) => {}
                     Ok(None) => sink(Ok(None)),
                     Err(err) => sink(Err(err)),
                 }
@@ -162,8 +199,27 @@ impl<E: Env> Inner<E> {
         read: impl FnOnce(Location, &[u8]) -> R,
     ) -> Result<Option<R>> {
         let mut buf = Vec::new();
-        let found = self.read_record(key, digest, &mut buf, |_, at, record| read(at, record.value))?;
-        Ok(found.map(|(_, answer)| answer))
+        let found = self.read_record(key, digest, &mut buf, |segment, at, record| {
+            self.value_of(segment, at.offset(), record, |value| read(at, value))
+        })?;
+        found.transpose()
+    }
+
+    /// Hands the value of a record to `read`, decompressed if need be.
+    #[inline]
+    pub(super) fn value_of<R>(
+        &self,
+        segment: &Segment<FileOf<E>>,
+        offset: u64,
+        record: &Record<'_>,
+        read: impl FnOnce(&[u8]) -> R,
+    ) -> Result<R> {
+        if !record.header.flags.has(Flags::COMPRESSED) {
+            return Ok(read(record.value));
+        }
+        let mut raw = Scratch::take();
+        self.noted(segment.decompress(offset, record, &mut raw))?;
+        Ok(read(&raw))
     }
 
     /// Whether a deletion of the key has anything to delete, or may have for all the store knows.
@@ -195,7 +251,7 @@ impl<E: Env> Inner<E> {
         digest: Digest,
         buf: &mut Vec<u8>,
         read: impl FnOnce(&Arc<Segment<FileOf<E>>>, Location, &Record<'_>) -> R,
-    ) -> Result<Option<(Location, R)>> {
+    ) -> Result<Option<R>> {
         self.keydir.touch(digest)?;
         let mut unknown = None;
         loop {
@@ -215,7 +271,7 @@ impl<E: Env> Inner<E> {
         }
     }
 
-    /// Reads the record at `at`, where the keydir says the newest of `key` is.
+    /// Hands the record at `at`, where the keydir says the newest of `key` is, to `read` as it is stored.
     #[inline]
     pub(super) fn read_found<R>(
         &self,
@@ -225,24 +281,29 @@ impl<E: Env> Inner<E> {
         view: &View<FileOf<E>>,
         buf: &mut Vec<u8>,
         read: impl FnOnce(&Arc<Segment<FileOf<E>>>, Location, &Record<'_>) -> R,
-    ) -> Result<Option<(Location, R)>> {
+    ) -> Result<Option<R>> {
         self.vouch(Some(at), view)?;
         if at.is_tombstone() {
             return Ok(None);
         }
-        let record = segment.read(at.offset(), at.max_len(), buf).map_err(|err| self.noted(err))?;
+        let record = self.noted(segment.read(at.offset(), at.max_len(), buf))?;
         if record.key != key {
-            return Err(self.noted(segment.damaged(at.offset(), "the record is another key's")));
+            return self.noted(Err(segment.damaged(at.offset(), "the record is another key's")));
         }
         if record.header.deadline.is_some() && record.header.is_expired(self.env.now_ns()) {
             return Ok(None);
         }
-        Ok(Some((at, read(segment, at, &record))))
+        Ok(Some(read(segment, at, &record)))
     }
 
-    /// Counts a read that met damage, and tells the log of it.
+    /// What a read came to. If it met damage, that is counted, and the log is told.
+    #[inline]
+    fn noted<T>(&self, read: Result<T>) -> Result<T> {
+        read.map_err(|err| self.met(err))
+    }
+
     #[cold]
-    fn noted(&self, err: Error) -> Error {
+    fn met(&self, err: Error) -> Error {
         self.health.tell_damage(&err);
         self.counted(err)
     }

@@ -73,6 +73,9 @@ pub(crate) struct Counters {
     pub(crate) corrupt_records: AtomicU64,
     pub(crate) recovered_bytes_discarded: AtomicU64,
     pub(crate) recovered_records: AtomicU64,
+    /// Of the values that puts and batches compressed: their own bytes, and those they were stored in.
+    pub(crate) compressed_raw_bytes: AtomicU64,
+    pub(crate) compressed_bytes: AtomicU64,
     pub(crate) merges: AtomicU64,
     pub(crate) merge_written_bytes: AtomicU64,
     /// Of the merge under way: its inputs' bytes, 0 when there is none, and how many of them were passed.

@@ -111,18 +111,19 @@ impl<E: Env> Snapshot<E> {
         if let Some((at, segment)) = newest.and_then(|at| Some((at, self.view.segment(at.slot())?)))
             && self.view.rank(at.slot()).is_some_and(|rank| at.offset() < self.end_of(rank))
         {
-            let found = self
-                .store
-                .read_found(key, at, segment, &self.view, &mut buf, |_, _, record| read(record.value))?;
-            return Ok(found.map(|(_, answer)| answer));
+            let found = self.store.read_found(key, at, segment, &self.view, &mut buf, |_, _, record| {
+                self.store.value_of(segment, at.offset(), record, read)
+            })?;
+            return found.transpose();
         }
         self.check_sound()?;
         let Some(found) = self.find(key, digest)? else { return Ok(None) };
         if !found.is_live(self.store.env.now_ns()) {
             return Ok(None);
         }
-        let record = self.segment(found.rank).read(found.offset, found.len, &mut buf)?;
-        Ok(Some(read(record.value)))
+        let segment = self.segment(found.rank);
+        let record = segment.read(found.offset, found.len, &mut buf)?;
+        self.store.value_of(segment, found.offset, &record, read).map(Some)
     }
 
     /// Whether it is of this store.

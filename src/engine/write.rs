@@ -7,6 +7,7 @@
 
 use super::db::Db;
 use super::log_jobs::SYNC_BEHIND_BYTES;
+use super::pack::CompressedValues;
 use super::shared::{FileOf, Inner};
 use super::writer::{ASSEMBLE_MAX_LEN, Place, Writer};
 use crate::error::{Error, Result};
@@ -56,9 +57,10 @@ impl<E: Env> Db<E> {
         let digest = inner.secret.digest(key);
         inner.keydir.touch(digest)?;
         inner.keydir.prefetch(digest);
-        let draft = Draft::new(key, value, flags, None);
+        let (stored, flags) = inner.stored(value, flags);
+        let draft = Draft::new(key, &stored, flags, None);
         let writer = inner.lock_writer()?;
-        inner.append_one(writer, digest, &draft, key, value)
+        inner.append_one(writer, digest, &draft, key, &stored)
     }
 
     /// Deletes `key`; `false` when it has no value, and then nothing is written. `true` also when the store cannot
@@ -101,10 +103,11 @@ impl<E: Env> Db<E> {
             };
             let value = value?;
             check_sizes(key, &value)?;
-            let draft = Draft::new(key, &value, flags, None);
+            let (stored, flags) = inner.stored(&value, flags);
+            let draft = Draft::new(key, &stored, flags, None);
             let writer = inner.lock_writer()?;
             if inner.keydir.get(digest) == Some(at) {
-                return inner.append_one(writer, digest, &draft, key, &value).map(|_| true);
+                return inner.append_one(writer, digest, &draft, key, &stored).map(|_| true);
             }
         }
     }
@@ -124,8 +127,10 @@ impl<E: Env> Db<E> {
         let mut drafts: Vec<(Digest, Draft)> = Vec::new();
         let room = drafts.try_reserve_exact(entries.len());
         room.map_err(|_| Error::no_memory::<(Digest, Draft)>(entries.len()))?;
+        let compressed = inner.stored_all(entries.iter().map(|entry| entry.value))?;
         for (at, entry) in entries.iter().enumerate() {
-            let draft = Draft::new(entry.key, entry.value, entry.flags, None);
+            let (value, flags) = compressed.stored(at, entry.value, entry.flags);
+            let draft = Draft::new(entry.key, value, flags, None);
             let draft = if at + 1 < entries.len() { draft.continued() } else { draft };
             total += draft.record_len();
             let digest = inner.secret.digest(entry.key);
@@ -135,7 +140,7 @@ impl<E: Env> Db<E> {
         if total > MAX_BATCH_LEN {
             return Err(Error::TooLarge { what: "batch", size: total, limit: MAX_BATCH_LEN });
         }
-        let mut bytes = encode_without_headers(entries, &drafts, total)?;
+        let mut bytes = encode_without_headers(entries, &compressed, &drafts, total)?;
         let mut writer = inner.lock_writer()?;
         if entries.is_empty() {
             return Ok(writer.last_version());
@@ -279,6 +284,7 @@ fn check_sizes(key: &[u8], value: &[u8]) -> Result<()> {
 /// The batch's bytes with gaps where the headers will stand once place and version are known.
 fn encode_without_headers(
     entries: &[BatchEntry<'_>],
+    compressed: &CompressedValues,
     drafts: &[(Digest, Draft)],
     total: u64,
 ) -> Result<Vec<u8>> {
@@ -286,10 +292,11 @@ fn encode_without_headers(
     let total = usize::try_from(total).map_err(too_much)?;
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(total).map_err(|_| Error::no_memory::<u8>(total))?;
-    for (entry, (_, draft)) in entries.iter().zip(drafts) {
+    for (at, (entry, (_, draft))) in entries.iter().zip(drafts).enumerate() {
+        let (value, _) = compressed.stored(at, entry.value, entry.flags);
         bytes.resize(bytes.len() + draft.header_len(), 0);
         bytes.extend_from_slice(entry.key);
-        bytes.extend_from_slice(entry.value);
+        bytes.extend_from_slice(value);
         bytes.extend_from_slice(&ZEROS[..draft.padding()]);
     }
     Ok(bytes)

@@ -5,7 +5,8 @@
 
 use crate::engine::{Found, Snapshot};
 use crate::error::{Error, Result};
-use crate::format::record::MAX_KEY_LEN;
+use crate::format::compressed::Scratch;
+use crate::format::record::{Flags, MAX_KEY_LEN};
 use crate::io::env::{Dir, Env};
 use crate::segment::run_cursor::{Direction, MergedRuns, Start};
 use crate::segment::runs::prefix;
@@ -53,6 +54,8 @@ pub struct Scan<E: Env> {
     current: Option<usize>,
     buf: Vec<u8>,
     value: Range<usize>,
+    /// The value, if it was compressed.
+    raw: Option<Scratch>,
 }
 
 impl<E: Env> Scan<E> {
@@ -83,6 +86,7 @@ impl<E: Env> Scan<E> {
             current: None,
             buf: Vec::new(),
             value: 0..0,
+            raw: None,
         })
     }
 
@@ -149,6 +153,9 @@ impl<E: Env> Scan<E> {
         if self.keys_only {
             return Some(&[]);
         }
+        if let Some(raw) = &self.raw {
+            return Some(raw);
+        }
         Some(self.snapshot.bytes(found, self.value.clone()).unwrap_or_else(|| &self.buf[self.value.clone()]))
     }
 
@@ -159,8 +166,13 @@ impl<E: Env> Scan<E> {
         if record.key != &self.keys[key.clone()] {
             return Err(Error::corrupt(&segment.name, found.offset, "the record is another key's"));
         }
-        let start = record.header.value_at();
-        self.value = start..start + record.value.len();
+        if record.header.flags.has(Flags::COMPRESSED) {
+            segment.decompress(found.offset, &record, self.raw.get_or_insert_with(Scratch::take))?;
+        } else {
+            self.raw = None;
+            let start = record.header.value_at();
+            self.value = start..start + record.value.len();
+        }
         Ok(())
     }
 

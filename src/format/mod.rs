@@ -2,6 +2,7 @@
 
 pub mod checkpoint;
 pub mod coding;
+pub mod compressed;
 pub mod filter;
 pub mod hint;
 pub mod manifest;

@@ -10,4 +10,5 @@ pub mod reader;
 pub mod run_cursor;
 pub mod runs;
 pub mod scanner;
+pub mod values;
 pub mod view;

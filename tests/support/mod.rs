@@ -8,7 +8,7 @@ use bitcask::engine::Db;
 use bitcask::features::batch::Batch;
 use bitcask::io::env::Env;
 use bitcask::io::sim::{Rng, Sim};
-use bitcask::options::{MergePolicy, Options, SyncMode};
+use bitcask::options::{Codec, Compression, MergePolicy, Options, SyncMode};
 use bitcask::{Error, Result};
 use std::path::Path;
 
@@ -62,7 +62,8 @@ pub fn key(key: usize) -> Vec<u8> {
     }
 }
 
-/// The bytes of value number `value`: any length, now and then longer than what the writer assembles.
+/// The bytes of value number `value`: any length, now and then longer than what the writer assembles. Every other one
+/// repeats itself.
 pub fn value(value: u32) -> Vec<u8> {
     let mut rng = Rng::derive(&[u64::from(value), 77]);
     let len = match rng.below(40) {
@@ -74,6 +75,9 @@ pub fn value(value: u32) -> Vec<u8> {
     };
     let mut bytes = vec![0; len];
     rng.fill(&mut bytes);
+    if value % 2 == 1 {
+        (8..len).for_each(|at| bytes[at] = bytes[at - 8]);
+    }
     let tag = value.to_le_bytes();
     bytes.extend_from_slice(&tag);
     bytes
@@ -111,6 +115,12 @@ pub fn history(rng: &mut Rng, len: usize) -> Vec<Step> {
 /// Options that make small stores rotate often.
 pub fn options(sync: SyncMode) -> Options {
     Options { sync, max_segment_bytes: 1024, ..Options::default() }
+}
+
+/// With no codec, LZ4 or Zstandard, for values of any length.
+pub fn compression(rng: &mut Rng) -> Option<Compression> {
+    let codec = [None, Some(Codec::Lz4), Some(Codec::Zstd)][rng.below(3)];
+    codec.map(|codec| Compression { min_bytes: 0, ..Compression::new(codec) })
 }
 
 /// A policy that merges segments with this share of dead bytes and no others.
