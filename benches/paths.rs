@@ -183,9 +183,11 @@ fn batches(db: &Store, keys: u64, key_len: usize, chunk: u64, floor_put: &mut dy
             numbers.sort_unstable();
             numbers.dedup();
             let owned: Vec<_> = numbers.iter().map(|&n| (key(n, key_len), value(n))).collect();
-            let entries: Vec<_> =
-                owned.iter().map(|(key, value)| BatchEntry { key, value, flags: Flags::NONE }).collect();
-            db.write_entries(&entries).expect("a batch");
+            let entries: Vec<_> = owned
+                .iter()
+                .map(|(key, value)| BatchEntry { key, value, flags: Flags::NONE, deadline: None })
+                .collect();
+            let _ = db.write_entries(&entries, &[]).expect("a batch");
         }));
         floor.push(one_round(&mut |numbers| numbers.iter().for_each(|&n| floor_put(n))));
     }

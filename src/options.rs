@@ -20,6 +20,8 @@ pub const MIN_SEGMENT_BYTES: u64 = 64 << 10;
 pub const MAX_SEGMENT_BYTES: u64 = 8 << 30;
 /// The largest `expected_keys`.
 pub const MAX_EXPECTED_KEYS: u64 = 1 << 36;
+/// The longest `default_ttl_ms`: a thousand years.
+pub const MAX_DEFAULT_TTL_MS: u64 = 31_536_000_000_000;
 /// The longest `interval_ms` of `sync`: an hour.
 pub const MAX_INTERVAL_MS: u64 = 3_600_000;
 
@@ -63,6 +65,8 @@ pub struct Options {
     pub max_segment_bytes: u64,
     /// How many keys to make room for at open; 0 when unknown.
     pub expected_keys: u64,
+    /// How long a value lives that is put without a word about it, in ms; 0 for as long as nobody deletes it.
+    pub default_ttl_ms: u64,
     /// Permission bits of the files.
     pub file_mode: u32,
     /// Write a keydir checkpoint at close.
@@ -84,6 +88,7 @@ impl Default for Options {
             io: IoMode::Auto,
             max_segment_bytes: 256 << 20,
             expected_keys: 0,
+            default_ttl_ms: 0,
             file_mode: 0o600,
             checkpoint: true,
             merge: MergeMode::Auto,
@@ -103,6 +108,7 @@ impl Options {
     /// | `io` | `"auto"`, `"mmap"` or `"pread"` |
     /// | `max_segment_bytes` | from [`MIN_SEGMENT_BYTES`] to [`MAX_SEGMENT_BYTES`] |
     /// | `expected_keys` | up to [`MAX_EXPECTED_KEYS`] |
+    /// | `default_ttl_ms` | up to [`MAX_DEFAULT_TTL_MS`] |
     /// | `file_mode` | octal, `"0600"` to `"0666"`: read and write bits alone, the owner's both set |
     /// | `merge` | `"auto"`, `"manual"`, `"off"`, or an object with one of these as `"mode"` and members of [`MergePolicy`] |
     /// | `compression` | `"none"`, `"lz4"`, `"zstd"`, or an object with one of these as `"codec"` and members of [`Compression`] |
@@ -133,7 +139,7 @@ impl Options {
 
 type Reader = fn(&mut Options, &Given<'_>) -> Result<()>;
 
-const READERS: [(&str, Reader); 10] = [
+const READERS: [(&str, Reader); 11] = [
     ("create", |options, given| given.boolean().map(|create| options.create = create)),
     ("read_only", |options, given| given.boolean().map(|read_only| options.read_only = read_only)),
     ("sync", |options, given| given.sync().map(|sync| options.sync = sync)),
@@ -146,6 +152,9 @@ const READERS: [(&str, Reader); 10] = [
     }),
     ("expected_keys", |options, given| {
         given.integer(0..=MAX_EXPECTED_KEYS).map(|keys| options.expected_keys = keys)
+    }),
+    ("default_ttl_ms", |options, given| {
+        given.integer(0..=MAX_DEFAULT_TTL_MS).map(|ttl_ms| options.default_ttl_ms = ttl_ms)
     }),
     ("file_mode", |options, given| given.file_mode().map(|mode| options.file_mode = mode)),
     ("checkpoint", |options, given| given.boolean().map(|checkpoint| options.checkpoint = checkpoint)),

@@ -23,7 +23,7 @@ fn nothing_named_means_the_defaults() {
 #[test]
 fn every_option_is_read_into_its_field() {
     let all = r#"{"create":false,"read_only":true,"sync":"always","io":"pread","max_segment_bytes":65536,
-        "expected_keys":10000000,"file_mode":"0640","checkpoint":false,"merge":"manual",
+        "expected_keys":10000000,"default_ttl_ms":1000,"file_mode":"0640","checkpoint":false,"merge":"manual",
         "compression":{"codec":"zstd","min_bytes":100,"level":7}}"#;
     let expected = Options {
         create: false,
@@ -32,6 +32,7 @@ fn every_option_is_read_into_its_field() {
         io: IoMode::Pread,
         max_segment_bytes: 65536,
         expected_keys: 10_000_000,
+        default_ttl_ms: 1000,
         file_mode: 0o640,
         checkpoint: false,
         merge: MergeMode::Manual,
@@ -45,7 +46,8 @@ fn every_option_is_read_into_its_field() {
 #[test]
 fn the_defaults_written_out_are_the_defaults() {
     let all = r#"{"create":true,"read_only":false,"sync":"none","io":"auto","max_segment_bytes":268435456,
-        "expected_keys":0,"file_mode":"0600","checkpoint":true,"merge":"auto","compression":"none"}"#;
+        "expected_keys":0,"default_ttl_ms":0,"file_mode":"0600","checkpoint":true,"merge":"auto",
+        "compression":"none"}"#;
     assert_eq!(read(all), Options::default());
 }
 
@@ -123,6 +125,7 @@ fn ranges_are_accepted_up_to_their_ends_and_no_further() {
     for (key, low, high) in [
         ("max_segment_bytes", Some(MIN_SEGMENT_BYTES), MAX_SEGMENT_BYTES),
         ("expected_keys", None, MAX_EXPECTED_KEYS),
+        ("default_ttl_ms", None, MAX_DEFAULT_TTL_MS),
     ] {
         let with = |n: u64| format!("{{\"{key}\":{n}}}");
         read(&with(high));

@@ -153,7 +153,7 @@ fn what_is_done_before_the_index_is_in_memory_is_right_whatever_it_is() {
                         let mut batch = Batch::new();
                         batch.put(&key.to_le_bytes(), &[7; 4]).expect("a put");
                         batch.delete(&(key / 2 + MANY).to_le_bytes()).expect("a deletion");
-                        db.write(&batch).expect("a batch");
+                        db.write(&batch).expect("a batch").version().expect("a version");
                         model.insert(key, 0x0707_0707);
                         model.remove(&(key / 2 + MANY));
                     }

@@ -84,7 +84,7 @@ fn every_way_to_read_shows_what_was_put_with_any_codec_and_any_later_choice() {
                 let mut batch = Batch::new();
                 batch.put(&key(count + 2), &document(count + 2)).expect("an operation");
                 batch.put(&key(count + 3), b"x").expect("an operation");
-                db.write(&batch).expect("a batch");
+                db.write(&batch).expect("a batch").version().expect("a version");
                 db.patch_json(&key(count), br#"{"a":"b"}"#).expect("a patch");
                 db.put(&key(count + 3), &document(count + 3)).expect("a put");
                 let patched = db.get_json(&key(count), "/a").expect("it reads");

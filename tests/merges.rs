@@ -211,7 +211,7 @@ fn what_was_written_as_a_batch_is_merged_into_records_of_their_own() {
     let (sim, db) = fresh();
     let mut batch = Batch::new();
     (0..3u8).for_each(|key| batch.put(&[key], &[key; 300]).expect("room"));
-    db.write(&batch).expect("a batch");
+    db.write(&batch).expect("a batch").version().expect("a version");
     put_all(&db, &[("dead", 1), ("dead", 2), ("dead", 3), ("dead", 4)]);
     assert_eq!(db.merge(&MergePolicy::everything()).expect("a merge"), 1);
     let output = sim.read_file(DIR, &names::segment(sealed(&sim)[0].0)).expect("the output");

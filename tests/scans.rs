@@ -109,7 +109,7 @@ fn write(db: &Db<Sim>, model: &mut Model, rng: &mut Rng) {
                     model.remove(&key);
                 }
             }
-            db.write(&batch).expect("a batch");
+            db.write(&batch).expect("a batch").version().expect("a version");
         }
     }
 }

@@ -6,8 +6,9 @@
 use super::boundary::{Out, guard, guard_store, guard_void, key_bytes, null, value_bytes};
 use super::handles::{BatchHandle, Handle};
 use super::report::ErrorOut;
-use super::status::{BITCASK_OK, Status};
+use super::status::{BITCASK_CONFLICT, BITCASK_OK, Status};
 use crate::Result;
+use crate::engine::Outcome;
 use crate::features::batch::Batch;
 use std::ffi::{c_char, c_void};
 
@@ -130,9 +131,13 @@ pub unsafe extern "C" fn bitcask_batch_write(
     unsafe {
         guard_store(db, err, |store| {
             let BatchHandle { batch } = batch.as_mut().ok_or_else(|| null("batch"))?;
-            store.write(batch)?;
-            batch.clear();
-            Ok(BITCASK_OK)
+            Ok(match store.write(batch)? {
+                Outcome::Conflict(_) => BITCASK_CONFLICT,
+                Outcome::Written(_) | Outcome::NotFound => {
+                    batch.clear();
+                    BITCASK_OK
+                }
+            })
         })
     }
 }

@@ -64,6 +64,11 @@ impl<E: Env> Db<E> {
         &self.inner
     }
 
+    /// What the clock reads.
+    pub(crate) fn now_ns(&self) -> u64 {
+        self.inner.env.now_ns()
+    }
+
     /// For what outlives the handle.
     pub(super) fn inner_arc(&self) -> &Arc<Inner<E>> {
         &self.inner

@@ -4,11 +4,12 @@
 //! that the view is older than the location: a new view is taken.
 
 use super::db::Db;
+use super::meta::Meta;
 use super::shared::{Degraded, FileOf, Inner};
 use crate::error::{Error, Result};
 use crate::format::compressed::Scratch;
-use crate::format::record::{Flags, MAX_KEY_LEN, Record};
-use crate::io::env::Env;
+use crate::format::record::{Flags, MAX_KEY_LEN, Record, RecordHeader};
+use crate::io::env::{Env, File};
 use crate::keydir::Digest;
 use crate::keydir::location::Location;
 use crate::segment::view::{Segment, View};
@@ -39,6 +40,31 @@ impl<E: Env> Pinned<E> {
 }
 
 impl<E: Env> Db<E> {
+    /// As [`Db::get`], with what the store knows of the value beside it.
+    ///
+    /// # Errors
+    /// As [`Db::get`].
+    pub fn get_with<R>(&self, key: &[u8], read: impl FnOnce(&[u8], Meta) -> R) -> Result<Option<R>> {
+        let inner = self.inner();
+        inner.check_readable(key)?;
+        let mut buf = Vec::new();
+        let found = inner.read_record(key, inner.secret.digest(key), &mut buf, |segment, at, record| {
+            inner.value_of(segment, at.offset(), record, |value| read(value, Meta::of(&record.header)))
+        })?;
+        found.transpose()
+    }
+
+    /// What the store knows of `key`'s value; the value itself is not looked at.
+    ///
+    /// # Errors
+    /// As [`Db::get`], except that a damaged value goes unnoticed.
+    pub fn meta(&self, key: &[u8]) -> Result<Option<Meta>> {
+        let inner = self.inner();
+        inner.check_readable(key)?;
+        let seen = inner.see(key, inner.secret.digest(key))?;
+        Ok(seen.live(inner.env.now_ns()))
+    }
+
     /// Hands the value of `key` to `read`, without copying it where the segment is mapped; `None` when the key
     /// has no value.
     ///
@@ -222,28 +248,6 @@ impl<E: Env> Inner<E> {
         Ok(read(&raw))
     }
 
-    /// Whether a deletion of the key has anything to delete, or may have for all the store knows.
-    pub(super) fn may_have(&self, digest: Digest) -> Result<bool> {
-        let view = self.view.load();
-        match self.keydir.get(digest) {
-            None => Ok(self.degraded.get().is_some()),
-            Some(at) if at.is_tombstone() => Ok(self.vouch(Some(at), &view).is_err()),
-            Some(at) if !at.may_expire() => Ok(true),
-            Some(at) => {
-                let Some(segment) = view.segment(at.slot()) else {
-                    return Ok(true);
-                };
-                let mut buf = Vec::new();
-                match segment.read(at.offset(), at.max_len(), &mut buf).map_err(|err| self.counted(err)) {
-                    Ok(record) => Ok(!record.header.is_expired(self.env.now_ns())),
-                    // Nobody knows, and a deletion must be able to settle the key.
-                    Err(Error::Corrupt { .. }) => Ok(true),
-                    Err(err) => Err(err),
-                }
-            }
-        }
-    }
-
     #[inline]
     fn read_record<R>(
         &self,
@@ -251,6 +255,21 @@ impl<E: Env> Inner<E> {
         digest: Digest,
         buf: &mut Vec<u8>,
         read: impl FnOnce(&Arc<Segment<FileOf<E>>>, Location, &Record<'_>) -> R,
+    ) -> Result<Option<R>> {
+        let found = self.at_newest(digest, |segment, at, view| {
+            segment.prefetch(at.offset(), at.max_len());
+            self.read_found(key, at, segment, view, buf, read)
+        })?;
+        Ok(found.flatten())
+    }
+
+    /// Runs `read` on where the newest record of a key lies, with the view that it is in; `None` when there is none for
+    /// all the store knows.
+    #[inline]
+    pub(super) fn at_newest<R>(
+        &self,
+        digest: Digest,
+        read: impl FnOnce(&Arc<Segment<FileOf<E>>>, Location, &View<FileOf<E>>) -> Result<R>,
     ) -> Result<Option<R>> {
         self.keydir.touch(digest)?;
         let mut unknown = None;
@@ -261,8 +280,7 @@ impl<E: Env> Inner<E> {
                 return Ok(None);
             };
             if let Some(segment) = view.segment(at.slot()) {
-                segment.prefetch(at.offset(), at.max_len());
-                return self.read_found(key, at, segment, &view, buf, read);
+                return read(segment, at, &view).map(Some);
             }
             // A view taken after the location was seen holds its segment, if anything does.
             if unknown.replace(at) == Some(at) {
@@ -286,10 +304,7 @@ impl<E: Env> Inner<E> {
         if at.is_tombstone() {
             return Ok(None);
         }
-        let record = self.noted(segment.read(at.offset(), at.max_len(), buf))?;
-        if record.key != key {
-            return self.noted(Err(segment.damaged(at.offset(), "the record is another key's")));
-        }
+        let record = self.read_own(key, at, segment, buf)?;
         if record.header.deadline.is_some() && record.header.is_expired(self.env.now_ns()) {
             return Ok(None);
         }
@@ -302,15 +317,41 @@ impl<E: Env> Inner<E> {
         read.map_err(|err| self.met(err))
     }
 
+    /// The record at `at`, which must be `key`'s.
+    #[inline]
+    pub(super) fn read_own<'a>(
+        &self,
+        key: &[u8],
+        at: Location,
+        segment: &'a Segment<FileOf<E>>,
+        buf: &'a mut Vec<u8>,
+    ) -> Result<Record<'a>> {
+        let record = self.noted(segment.read(at.offset(), at.max_len(), buf))?;
+        if record.key != key {
+            return self.noted(Err(not_own(segment, at)));
+        }
+        Ok(record)
+    }
+
+    /// The header of the record at `at`, which must be `key`'s. The value is not looked at.
+    pub(super) fn read_own_header(
+        &self,
+        key: &[u8],
+        at: Location,
+        segment: &Segment<FileOf<E>>,
+    ) -> Result<RecordHeader> {
+        let mut buf = Vec::new();
+        let read = segment.read_header(at.offset(), at.max_len(), key.len(), &mut buf);
+        let (header, its_key) = self.noted(read)?;
+        if its_key != key {
+            return self.noted(Err(not_own(segment, at)));
+        }
+        Ok(header)
+    }
+
     #[cold]
     fn met(&self, err: Error) -> Error {
         self.health.tell_damage(&err);
-        self.counted(err)
-    }
-
-    /// Counts a read that met damage, maybe under the write mutex.
-    #[cold]
-    fn counted(&self, err: Error) -> Error {
         if matches!(err, Error::Corrupt { .. }) {
             self.counters.corrupt_records.fetch_add(1, Ordering::Relaxed);
         }
@@ -325,7 +366,7 @@ impl<E: Env> Inner<E> {
     /// An error when the store cannot vouch for what the keydir says of a key: in a degraded store, when the newest
     /// record it knows is older than the damage.
     #[inline]
-    fn vouch(&self, newest: Option<Location>, view: &View<FileOf<E>>) -> Result<()> {
+    pub(super) fn vouch(&self, newest: Option<Location>, view: &View<FileOf<E>>) -> Result<()> {
         match self.degraded.get() {
             None => Ok(()),
             Some(degraded) => self.vouch_degraded(degraded, newest, view),
@@ -344,6 +385,11 @@ impl<E: Env> Inner<E> {
         }
         Err(Error::corrupt(&self.path, 0, format!("the store is degraded: {}", degraded.reason)))
     }
+}
+
+#[cold]
+fn not_own<F: File>(segment: &Segment<F>, at: Location) -> Error {
+    segment.damaged(at.offset(), "the record is another key's")
 }
 
 #[cfg(test)]

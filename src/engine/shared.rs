@@ -14,7 +14,7 @@ use crate::keydir::location::SegmentSlot;
 use crate::keydir::{Keydir, Secret};
 use crate::options::{IoMode, Options};
 use crate::segment::view::Position;
-use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, MutexGuard};
 use once_cell::sync::OnceCell;
 use std::collections::HashSet;
 
@@ -22,6 +22,7 @@ use std::collections::HashSet;
 const MAX_MAPPED_SEGMENTS: u32 = 30_000;
 
 pub(crate) type FileOf<E> = <<E as Env>::Dir as Dir>::File;
+pub(crate) type WriterGuard<'a, E> = MutexGuard<'a, Writer<FileOf<E>>>;
 
 /// Keeps what it holds on cache lines of its own.
 #[repr(align(128))]
@@ -105,6 +106,18 @@ impl<E: Env> Inner<E> {
 
     pub(crate) fn writer(&self) -> Result<&Mutex<Writer<FileOf<E>>>> {
         self.writer.as_ref().map(|writer| &writer.0).ok_or(Error::ReadOnly)
+    }
+
+    /// The write mutex, for a write.
+    pub(crate) fn lock_writer(&self) -> Result<WriterGuard<'_, E>> {
+        let writer = self.writer()?.lock();
+        self.health.check()?;
+        if writer.is_stuck()
+            && let Some(source) = self.health.log_failure()
+        {
+            return Err(Error::io("prepare a segment after", &writer.active().name, source));
+        }
+        Ok(writer)
     }
 }
 

@@ -6,6 +6,7 @@
 //! sorted runs of its segments, newest first.
 
 use super::db::Db;
+use super::meta::Meta;
 use super::shared::{FileOf, Inner};
 use crate::error::{Error, Result};
 use crate::format::filter;
@@ -46,13 +47,14 @@ pub(crate) struct Found {
     pub(crate) offset: u64,
     pub(crate) len: u64,
     pub(crate) flags: Flags,
+    pub(crate) version: u64,
     pub(crate) deadline: Option<u64>,
 }
 
 impl Found {
     pub(crate) fn new(rank: usize, entry: &HintEntry<'_>) -> Self {
-        let HintEntry { offset, flags, deadline, .. } = *entry;
-        Found { rank, offset, len: entry.record_len(), flags, deadline }
+        let HintEntry { offset, flags, version, deadline, .. } = *entry;
+        Found { rank, offset, len: entry.record_len(), flags, version, deadline }
     }
 
     /// Whether the key has a value as far as this record goes.
@@ -102,6 +104,14 @@ impl<E: Env> Snapshot<E> {
     /// # Errors
     /// As [`Db::get`]; `Closed` after the close of the store.
     pub fn get<R>(&self, key: &[u8], read: impl FnOnce(&[u8]) -> R) -> Result<Option<R>> {
+        self.get_with(key, |value, _| read(value))
+    }
+
+    /// As [`Snapshot::get`], with what the store knows of the value beside it.
+    ///
+    /// # Errors
+    /// As [`Snapshot::get`].
+    pub fn get_with<R>(&self, key: &[u8], read: impl FnOnce(&[u8], Meta) -> R) -> Result<Option<R>> {
         self.check_open()?;
         self.store.check_readable(key)?;
         let digest = self.store.secret.digest(key);
@@ -112,7 +122,8 @@ impl<E: Env> Snapshot<E> {
             && self.view.rank(at.slot()).is_some_and(|rank| at.offset() < self.end_of(rank))
         {
             let found = self.store.read_found(key, at, segment, &self.view, &mut buf, |_, _, record| {
-                self.store.value_of(segment, at.offset(), record, read)
+                let meta = Meta::of(&record.header);
+                self.store.value_of(segment, at.offset(), record, |value| read(value, meta))
             })?;
             return found.transpose();
         }
@@ -123,7 +134,8 @@ impl<E: Env> Snapshot<E> {
         }
         let segment = self.segment(found.rank);
         let record = segment.read(found.offset, found.len, &mut buf)?;
-        self.store.value_of(segment, found.offset, &record, read).map(Some)
+        let meta = Meta::of(&record.header);
+        self.store.value_of(segment, found.offset, &record, |value| read(value, meta)).map(Some)
     }
 
     /// Whether it is of this store.

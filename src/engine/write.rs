@@ -1,4 +1,4 @@
-//! The write path: put, delete, batch.
+//! The write path: puts and batches. Writes that depend on what is there are in `conditional`.
 //!
 //! Everything that can be done outside the write mutex is: digest, checksums, prefetch of the keydir slot.
 //! Under it: version, place, the short rest of the header checksum, one write, one slot. Nothing is
@@ -6,10 +6,12 @@
 //! mutex was released.
 
 use super::db::Db;
+use super::expected::{Expected, Locked};
 use super::log_jobs::SYNC_BEHIND_BYTES;
 use super::pack::CompressedValues;
-use super::shared::{FileOf, Inner};
-use super::writer::{ASSEMBLE_MAX_LEN, Place, Writer};
+use super::shared::{Inner, WriterGuard};
+use super::write_options::Outcome;
+use super::writer::{ASSEMBLE_MAX_LEN, Place};
 use crate::error::{Error, Result};
 use crate::format::record::{Draft, Flags, MAX_KEY_LEN, MAX_VALUE_LEN};
 use crate::io::env::Env;
@@ -17,7 +19,6 @@ use crate::keydir::Digest;
 use crate::keydir::location::Location;
 use crate::options::SyncMode;
 use crate::segment::appender::AppendError;
-use crate::sync::MutexGuard;
 
 /// The largest batch in bytes of records.
 pub const MAX_BATCH_LEN: u64 = 256 << 20;
@@ -35,12 +36,13 @@ pub struct BatchEntry<'a> {
     pub value: &'a [u8],
     /// [`Flags::TOMBSTONE`], [`Flags::JSON`] or none.
     pub flags: Flags,
+    /// When the value expires, ns since 1970.
+    pub deadline: Option<u64>,
 }
 
-type WriterGuard<'a, E> = MutexGuard<'a, Writer<FileOf<E>>>;
-
 impl<E: Env> Db<E> {
-    /// Stores `value` under `key`, in place of an older value, and answers the record's version.
+    /// Stores `value` under `key`, in place of an older value and its deadline, and answers the record's version. It
+    /// expires as the option `default_ttl_ms` says.
     ///
     /// # Errors
     /// `TooLarge` over 64 KiB of key or 4 GiB - 1 of value; `NoSpace`, `Io`: the store is as it was (after a
@@ -51,6 +53,17 @@ impl<E: Env> Db<E> {
 
     /// [`Db::put`] with flags on the record.
     pub(crate) fn put_flagged(&self, key: &[u8], value: &[u8], flags: Flags) -> Result<u64> {
+        self.put_expiring(key, value, flags, self.inner().default_deadline())
+    }
+
+    /// [`Db::put_flagged`] with a deadline of its own.
+    pub(super) fn put_expiring(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        flags: Flags,
+        deadline: Option<u64>,
+    ) -> Result<u64> {
         let inner = self.inner();
         inner.check_writable()?;
         check_sizes(key, value)?;
@@ -58,66 +71,17 @@ impl<E: Env> Db<E> {
         inner.keydir.touch(digest)?;
         inner.keydir.prefetch(digest);
         let (stored, flags) = inner.stored(value, flags);
-        let draft = Draft::new(key, &stored, flags, None);
+        let draft = Draft::new(key, &stored, flags, deadline);
         let writer = inner.lock_writer()?;
         inner.append_one(writer, digest, &draft, key, &stored)
     }
 
-    /// Deletes `key`; `false` when it has no value, and then nothing is written. `true` also when the store cannot
-    /// tell, being degraded.
-    ///
-    /// # Errors
-    /// As [`Db::put`].
-    pub fn delete(&self, key: &[u8]) -> Result<bool> {
-        let inner = self.inner();
-        inner.check_writable()?;
-        check_sizes(key, &[])?;
-        let digest = inner.secret.digest(key);
-        inner.keydir.touch(digest)?;
-        inner.keydir.prefetch(digest);
-        let draft = Draft::new(key, &[], Flags::TOMBSTONE, None);
-        let writer = inner.lock_writer()?;
-        if !inner.may_have(digest)? {
-            return Ok(false);
-        }
-        inner.append_one(writer, digest, &draft, key, &[]).map(|_| true)
-    }
-
-    /// Reads the value of `key`, computes the new one outside the write mutex, and stores it if no other write
-    /// to the key came between; otherwise reads and computes again. `false` when the key has no value.
-    pub(crate) fn update(
-        &self,
-        key: &[u8],
-        flags: Flags,
-        mut change: impl FnMut(&[u8]) -> Result<Vec<u8>>,
-    ) -> Result<bool> {
-        let inner = self.inner();
-        inner.check_writable()?;
-        check_sizes(key, &[])?;
-        let digest = inner.secret.digest(key);
-        loop {
-            // Held until the location was compared: its slot means the same segment as long.
-            let _pinned = inner.view.load();
-            let Some((at, value)) = inner.read_at(key, digest, |at, value| (at, change(value)))? else {
-                return Ok(false);
-            };
-            let value = value?;
-            check_sizes(key, &value)?;
-            let (stored, flags) = inner.stored(&value, flags);
-            let draft = Draft::new(key, &stored, flags, None);
-            let writer = inner.lock_writer()?;
-            if inner.keydir.get(digest) == Some(at) {
-                return inner.append_one(writer, digest, &draft, key, &stored).map(|_| true);
-            }
-        }
-    }
-
-    /// Writes all `entries` as one batch: after a crash all of them are there or none. Answers the version.
+    /// Writes all `entries` as one batch if all of `expected` holds: after a crash all of them are there or none.
     /// Readers of single keys may see one key's change before another's.
     ///
     /// # Errors
-    /// `TooLarge` over 256 MiB of records; `NoMemory`; otherwise as [`Db::put`].
-    pub fn write_entries(&self, entries: &[BatchEntry<'_>]) -> Result<u64> {
+    /// `TooLarge` over 256 MiB of records; `NoMemory`; otherwise as [`Db::put`], and as [`Db::get`] of what is expected.
+    pub fn write_entries(&self, entries: &[BatchEntry<'_>], expected: &[Expected<'_>]) -> Result<Outcome> {
         let inner = self.inner();
         inner.check_writable()?;
         let mut total = 0;
@@ -130,7 +94,7 @@ impl<E: Env> Db<E> {
         let compressed = inner.stored_all(entries.iter().map(|entry| entry.value))?;
         for (at, entry) in entries.iter().enumerate() {
             let (value, flags) = compressed.stored(at, entry.value, entry.flags);
-            let draft = Draft::new(entry.key, value, flags, None);
+            let draft = Draft::new(entry.key, value, flags, entry.deadline);
             let draft = if at + 1 < entries.len() { draft.continued() } else { draft };
             total += draft.record_len();
             let digest = inner.secret.digest(entry.key);
@@ -141,9 +105,12 @@ impl<E: Env> Db<E> {
             return Err(Error::TooLarge { what: "batch", size: total, limit: MAX_BATCH_LEN });
         }
         let mut bytes = encode_without_headers(entries, &compressed, &drafts, total)?;
-        let mut writer = inner.lock_writer()?;
+        let mut writer = match inner.lock_when(expected)? {
+            Locked::Holds(writer) => writer,
+            Locked::Conflict(current) => return Ok(Outcome::Conflict(current)),
+        };
         if entries.is_empty() {
-            return Ok(writer.last_version());
+            return Ok(Outcome::Written(writer.last_version()));
         }
         inner.keydir.reserve(entries.len())?;
         let place = inner.begin(&mut writer, total)?;
@@ -162,23 +129,12 @@ impl<E: Env> Db<E> {
             inner.publish(&mut writer, *digest, draft, place.version, offset);
             offset += draft.record_len();
         }
-        inner.finish(writer, place)
+        inner.finish(writer, place).map(Outcome::Written)
     }
 }
 
 impl<E: Env> Inner<E> {
-    fn lock_writer(&self) -> Result<WriterGuard<'_, E>> {
-        let writer = self.writer()?.lock();
-        self.health.check()?;
-        if writer.is_stuck()
-            && let Some(source) = self.health.log_failure()
-        {
-            return Err(Error::io("prepare a segment after", &writer.active().name, source));
-        }
-        Ok(writer)
-    }
-
-    fn append_one(
+    pub(super) fn append_one(
         &self,
         mut writer: WriterGuard<'_, E>,
         digest: Digest,
@@ -244,6 +200,7 @@ impl<E: Env> Inner<E> {
         // Pinned before the keydir is changed: the slot of the location that comes back is that of its segment then.
         let view = self.view.load();
         let at = Location::new(active.slot, offset, draft.record_len());
+        let at = if draft.flags().has(Flags::EXPIRES) { at.as_expiring() } else { at };
         let old = if !draft.flags().has(Flags::TOMBSTONE) {
             active.add_live(at.typical_len());
             self.keydir.insert(digest, at)
@@ -271,7 +228,7 @@ impl<E: Env> Inner<E> {
     }
 }
 
-fn check_sizes(key: &[u8], value: &[u8]) -> Result<()> {
+pub(super) fn check_sizes(key: &[u8], value: &[u8]) -> Result<()> {
     if key.len() > MAX_KEY_LEN {
         return Err(Error::TooLarge { what: "key", size: key.len() as u64, limit: MAX_KEY_LEN as u64 });
     }

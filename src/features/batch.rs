@@ -1,10 +1,10 @@
 //! A batch: operations gathered in memory and written whole or not at all.
 //!
-//! A key's last operation wins and the others are not written. A batch belongs to no store until it is written,
+//! A key's last operation wins and the others are not written. What keys must be before it, a batch may say, too. It belongs to no store until it is written,
 //! and to one thread at a time.
 
 use super::json;
-use crate::engine::{BatchEntry, Db, MAX_BATCH_LEN};
+use crate::engine::{BatchEntry, Db, Expected, MAX_BATCH_LEN, Outcome, WriteOptions};
 use crate::error::{Error, Result};
 use crate::format::record::{Flags, MAX_KEY_LEN};
 use crate::io::env::Env;
@@ -16,6 +16,7 @@ use std::ops::Range;
 pub struct Batch {
     bytes: Vec<u8>,
     operations: Vec<Operation>,
+    expected: Vec<(Range<usize>, u64)>,
 }
 
 struct Operation {
@@ -57,10 +58,24 @@ impl Batch {
         self.add(key, &[], Flags::TOMBSTONE)
     }
 
-    /// Forgets all operations and keeps the memory for the next ones.
+    /// Has the batch written only if `key` is at this version then, 0 for a key that has no value. The key may be one that
+    /// the batch writes or any other.
+    ///
+    /// # Errors
+    /// As [`Batch::put`].
+    pub fn expect(&mut self, key: &[u8], version: u64) -> Result<()> {
+        let expected = &mut self.expected;
+        expected.try_reserve(1).map_err(|_| Error::no_memory::<(Range<usize>, u64)>(expected.len() + 1))?;
+        let key = self.keep(key, &[])?;
+        self.expected.push((key, version));
+        Ok(())
+    }
+
+    /// Forgets all operations and what was expected, and keeps the memory for the next ones.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.operations.clear();
+        self.expected.clear();
     }
 
     /// How many operations were added.
@@ -68,12 +83,21 @@ impl Batch {
         self.operations.len()
     }
 
-    /// Whether nothing was added.
+    /// Whether no operation was added.
     pub fn is_empty(&self) -> bool {
         self.operations.is_empty()
     }
 
     fn add(&mut self, key: &[u8], value: &[u8], flags: Flags) -> Result<()> {
+        let operations = &mut self.operations;
+        operations.try_reserve(1).map_err(|_| Error::no_memory::<Operation>(operations.len() + 1))?;
+        let key = self.keep(key, value)?;
+        self.operations.push(Operation { key, value_end: self.bytes.len(), flags });
+        Ok(())
+    }
+
+    /// Copies key and value, and answers where the key is.
+    fn keep(&mut self, key: &[u8], value: &[u8]) -> Result<Range<usize>> {
         if key.len() > MAX_KEY_LEN {
             return Err(Error::TooLarge { what: "key", size: key.len() as u64, limit: MAX_KEY_LEN as u64 });
         }
@@ -82,34 +106,42 @@ impl Batch {
         if size > MAX_BATCH_LEN {
             return Err(Error::TooLarge { what: "batch", size, limit: MAX_BATCH_LEN });
         }
-        let start = self.bytes.len();
-        let key_end = start + key.len();
-        let value_end = key_end + value.len();
-        let (bytes, operations) = (&mut self.bytes, &mut self.operations);
-        bytes.try_reserve(value_end - start).map_err(|_| Error::no_memory::<u8>(value_end))?;
-        operations.try_reserve(1).map_err(|_| Error::no_memory::<Operation>(operations.len() + 1))?;
-        bytes.extend_from_slice(key);
-        bytes.extend_from_slice(value);
-        operations.push(Operation { key: start..key_end, value_end, flags });
-        Ok(())
+        let (start, len) = (self.bytes.len(), key.len() + value.len());
+        self.bytes.try_reserve(len).map_err(|_| Error::no_memory::<u8>(start + len))?;
+        self.bytes.extend_from_slice(key);
+        self.bytes.extend_from_slice(value);
+        Ok(start..start + key.len())
     }
 
     fn key(&self, at: usize) -> &[u8] {
         &self.bytes[self.operations[at].key.clone()]
     }
 
-    fn entry(&self, at: usize) -> BatchEntry<'_> {
+    fn entry(&self, at: usize, deadline: Option<u64>) -> BatchEntry<'_> {
         let Operation { key, value_end, flags } = &self.operations[at];
-        BatchEntry { key: self.key(at), value: &self.bytes[key.end..*value_end], flags: *flags }
+        let deadline = deadline.filter(|_| !flags.has(Flags::TOMBSTONE));
+        BatchEntry { key: self.key(at), value: &self.bytes[key.end..*value_end], flags: *flags, deadline }
     }
 
-    /// The operations that count, in the order in which they were added.
-    fn entries(&self) -> Result<Vec<BatchEntry<'_>>> {
+    fn expected(&self) -> Result<Vec<Expected<'_>>> {
+        let mut expected = Vec::new();
+        let room = expected.try_reserve_exact(self.expected.len());
+        room.map_err(|_| Error::no_memory::<Expected<'_>>(self.expected.len()))?;
+        let one = |(key, version): &(Range<usize>, u64)| Expected {
+            key: &self.bytes[key.clone()],
+            version: *version,
+        };
+        expected.extend(self.expected.iter().map(one));
+        Ok(expected)
+    }
+
+    /// The operations that count, in the order in which they were added; what they put has this deadline.
+    fn entries(&self, deadline: Option<u64>) -> Result<Vec<BatchEntry<'_>>> {
         let last = self.last_of_each_key()?;
         let mut entries = Vec::new();
         let room = entries.try_reserve_exact(last.len());
         room.map_err(|_| Error::no_memory::<BatchEntry<'_>>(last.len()))?;
-        entries.extend(last.iter().map(|&(_, at)| self.entry(at)));
+        entries.extend(last.iter().map(|&(_, at)| self.entry(at, deadline)));
         Ok(entries)
     }
 
@@ -132,13 +164,26 @@ impl Batch {
 }
 
 impl<E: Env> Db<E> {
-    /// Writes `batch`: after a crash all of it is there or nothing. Answers the version that all its records
-    /// have. The batch is not cleared.
+    /// Writes `batch` if all that it expects holds: after a crash all of it is there or nothing. All its records have one
+    /// version. A conflict tells of the first key, in the order in which they were named, that is not at the version
+    /// expected. The batch is not cleared.
     ///
     /// # Errors
-    /// As [`Db::put`]; `TooLarge` when the records take more than 256 MiB.
-    pub fn write(&self, batch: &Batch) -> Result<u64> {
-        self.write_entries(&batch.entries()?)
+    /// As [`Db::put`], and as [`Db::get`] of the keys that it expects something of; `TooLarge` when the records take more
+    /// than 256 MiB.
+    pub fn write(&self, batch: &Batch) -> Result<Outcome> {
+        self.write_with(batch, &WriteOptions::default())
+    }
+
+    /// [`Db::write`], all puts of the batch with one expiry.
+    ///
+    /// # Errors
+    /// As [`Db::write`]; `Invalid` when `options` expect a version, since they name no key.
+    pub fn write_with(&self, batch: &Batch, options: &WriteOptions) -> Result<Outcome> {
+        if options.expected.is_some() {
+            return Err(Error::Invalid("of which key a version is expected a batch says itself".to_string()));
+        }
+        self.write_entries(&batch.entries(self.deadline(options.expiry))?, &batch.expected()?)
     }
 }
 
@@ -153,7 +198,7 @@ mod tests {
             assert!(batch.put(key, value).is_ok());
         }
         assert!(batch.delete(b"b").is_ok());
-        let entries = batch.entries().unwrap();
+        let entries = batch.entries(None).unwrap();
         let entries: Vec<_> = entries.iter().map(|entry| (entry.key, entry.value, entry.flags)).collect();
         let expected =
             [(&b"c"[..], &b"3"[..], Flags::NONE), (b"a", b"4", Flags::NONE), (b"b", b"", Flags::TOMBSTONE)];

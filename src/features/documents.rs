@@ -1,7 +1,7 @@
 //! JSON documents as values: put as text, read in part, patched in place of the old.
 
 use super::json;
-use crate::engine::Db;
+use crate::engine::{Db, Outcome, WriteOptions};
 use crate::error::{Error, Result};
 use crate::format::record::Flags;
 use crate::io::env::Env;
@@ -27,6 +27,15 @@ impl<E: Env> Db<E> {
         self.put_flagged(key, document, Flags::JSON)
     }
 
+    /// [`Db::put_json`] as `options` say.
+    ///
+    /// # Errors
+    /// As [`Db::put_json`] and [`Db::put_with`].
+    pub fn put_json_with(&self, key: &[u8], document: &[u8], options: &WriteOptions) -> Result<Outcome> {
+        json::validate(document)?;
+        self.put_flagged_with(key, document, Flags::JSON, options)
+    }
+
     /// The part of `key`'s document that `pointer` (RFC 6901) names; `""` is all of it. The value is read as
     /// JSON however it was put.
     ///
@@ -43,8 +52,8 @@ impl<E: Env> Db<E> {
         found.unwrap_or(Ok(JsonAnswer::NotFound))
     }
 
-    /// Changes `key`'s document by a merge patch (RFC 7396), atomically against other writes to the key; `false`
-    /// when the key has no value.
+    /// Changes `key`'s document by a merge patch (RFC 7396), atomically against other writes to the key, and keeps its
+    /// deadline; `false` when the key has no value.
     ///
     /// # Errors
     /// As [`Db::put`] and [`Db::get`]; `NotJson` when patch or value is no document.
@@ -52,7 +61,10 @@ impl<E: Env> Db<E> {
         json::validate(patch).map_err(|err| found_in("the patch", err))?;
         // The patch has passed, so what is no JSON now is the value.
         let patched = |value: &[u8]| json::merge_patch(value, patch);
-        self.update(key, Flags::JSON, |value| patched(value).map_err(|err| found_in("the stored value", err)))
+        let outcome = self.update(key, Flags::JSON, |value| {
+            value.map(patched).transpose().map_err(|err| found_in("the stored value", err))
+        })?;
+        Ok(matches!(outcome, Outcome::Written(_)))
     }
 }
 

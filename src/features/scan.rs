@@ -159,6 +159,11 @@ impl<E: Env> Scan<E> {
         Some(self.snapshot.bytes(found, self.value.clone()).unwrap_or_else(|| &self.buf[self.value.clone()]))
     }
 
+    /// The version of its value.
+    pub fn version(&self) -> Option<u64> {
+        Some(self.group[self.current?].0.version)
+    }
+
     fn read(&mut self, at: usize) -> Result<()> {
         let (found, key) = &self.group[at];
         let segment = self.snapshot.segment(found.rank);

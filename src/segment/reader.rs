@@ -6,7 +6,7 @@
 use super::view::Segment;
 use crate::error::{Error, Result};
 use crate::format::coding::crc32c;
-use crate::format::record::{Record, RecordHeader};
+use crate::format::record::{RECORD_HEADER_MAX_LEN, Record, RecordHeader};
 use crate::io::env::{File, Map};
 use crate::io::whole::read_full;
 
@@ -26,6 +26,19 @@ impl<F: File> Segment<F> {
                 self.check(offset, buf)
             }
         }
+    }
+
+    /// The header of the record at `offset` and its key, of at most `key_len` bytes; the value is not looked at.
+    pub fn read_header<'a>(
+        &'a self,
+        offset: u64,
+        max_len: u64,
+        key_len: usize,
+        buf: &'a mut Vec<u8>,
+    ) -> Result<(RecordHeader, &'a [u8])> {
+        let len = max_len.min(self.readable_len().saturating_sub(offset));
+        let want = len.min((RECORD_HEADER_MAX_LEN + key_len) as u64);
+        self.check_header(offset, self.read_some(offset, want, len, buf)?)
     }
 
     /// Tells the processor that the first lines of the record at `offset` will be read.
@@ -73,11 +86,7 @@ impl<F: File> Segment<F> {
 
     #[inline]
     fn check<'a>(&self, offset: u64, bytes: &'a [u8]) -> Result<Record<'a>> {
-        let header = RecordHeader::decode(bytes).ok_or_else(|| self.damaged(offset, "no record header"))?;
-        let key = bytes
-            .get(header.header_len()..header.value_at())
-            .filter(|key| header.verify(bytes, key, self.uid, offset))
-            .ok_or_else(|| self.damaged(offset, "the record header does not match its checksum"))?;
+        let (header, key) = self.check_header(offset, bytes)?;
         let value = bytes
             .get(header.value_at()..header.value_at() + header.value_len as usize)
             .ok_or_else(|| self.damaged(offset, "the record is cut off"))?;
@@ -85,6 +94,16 @@ impl<F: File> Segment<F> {
             return Err(self.damaged(offset, "the value does not match its checksum"));
         }
         Ok(Record { header, key, value })
+    }
+
+    #[inline]
+    fn check_header<'a>(&self, offset: u64, bytes: &'a [u8]) -> Result<(RecordHeader, &'a [u8])> {
+        let header = RecordHeader::decode(bytes).ok_or_else(|| self.damaged(offset, "no record header"))?;
+        let key = bytes
+            .get(header.header_len()..header.value_at())
+            .filter(|key| header.verify(bytes, key, self.uid, offset))
+            .ok_or_else(|| self.damaged(offset, "the record header does not match its checksum"))?;
+        Ok((header, key))
     }
 
     #[cold]

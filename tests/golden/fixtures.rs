@@ -52,7 +52,7 @@ fn produce() -> (Files, Files) {
     batch.put(b"batched 1", b"one").expect("room");
     batch.delete(b"key 39").expect("room");
     batch.put(b"batched 2", b"two").expect("room");
-    db.write(&batch).expect("batch");
+    db.write(&batch).expect("batch").version().expect("a version");
     let mut killed = sim.contents(DIR);
     let last = killed.values_mut().rfind(|bytes| bytes.starts_with(b"\x89bitcsk")).expect("a segment");
     last.truncate(last.len() - TORN_BYTES);

@@ -21,7 +21,7 @@ fn store() -> BTreeMap<String, Vec<u8>> {
     let mut batch = Batch::new();
     batch.put_json(b"doc", br#"{"n": 1}"#).expect("a document");
     batch.delete(b"hello").expect("a deletion");
-    db.write(&batch).expect("batch");
+    db.write(&batch).expect("batch").version().expect("a version");
     db.sync().expect("sync");
     db.put(b"k", b"").expect("put");
     db.close().expect("close");

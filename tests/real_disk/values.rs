@@ -124,7 +124,7 @@ fn a_batch_larger_than_a_segment_is_whole() {
     for number in 0..1000u32 {
         batch.put(&number.to_le_bytes(), &random(u64::from(number), 500)).expect("room");
     }
-    let version = db.write(&batch).expect("batch");
+    let version = db.write(&batch).expect("batch").version().expect("a version");
     db.put(b"after", b"").expect("put");
     db.close().expect("close");
     let db = open(scratch.path(), &small_segments()).expect("open");
