@@ -17,7 +17,8 @@
  *   Threads                  Limits
  *   Durability               JSON
  *   Damage, mmap and SIGBUS  Versions
- *   fork(), signals
+ *   fork(), signals          Conditional writes
+ *                            Expiry
  *
  *
  * STATUSES AND ERRORS
@@ -177,6 +178,9 @@
  *                                   65536 to 8589934592; a large value or batch may
  *                                   exceed it
  *   expected_keys      0            make room in memory for so many keys at once
+ *   default_ttl_ms     0            after how many milliseconds a value expires that is
+ *                                   put without a word about it, up to 31536000000000;
+ *                                   0: never. See EXPIRY
  *   file_mode          "0600"       permissions of the files in octal, up to "0666"
  *   checkpoint         true         write the index at close and open from it: see
  *                                   OPENING
@@ -184,6 +188,48 @@
  *                                   an object with that as "mode": see MERGE
  *   compression        "none"       "none", "lz4" or "zstd", or an object with that as
  *                                   "codec": see COMPRESSION
+ *
+ *
+ * CONDITIONAL WRITES
+ *
+ * Every write has a version, greater than all before it in the store. The calls
+ * that end in _with tell it; bitcask_get_version(), bitcask_snapshot_get_version()
+ * and bitcask_iter_version() tell that of a value. Who has read a value at some
+ * version can have a write made only if it is still that one:
+ *
+ *     bitcask_write_options options = BITCASK_WRITE_OPTIONS_INIT;
+ *     options.flags = BITCASK_WRITE_EXPECT;
+ *     options.expected_version = version;
+ *     status = bitcask_put_with(db, key, key_len, value, value_len, &options,
+ *                               &version, &err);
+ *
+ * BITCASK_CONFLICT says that it is not, and `version` which one is there now: read
+ * again, and try again. Version 0 stands for a key without a value, so a write that
+ * expects 0 makes a key that must be new. A batch may expect versions of any keys,
+ * see bitcask_batch_expect(); then all of it is written, or nothing.
+ *
+ * bitcask_patch_json() and bitcask_counter_add() do such a loop by themselves. No
+ * other write waits while a call reads what is there.
+ *
+ *
+ * EXPIRY
+ *
+ * A value may have a deadline: that of bitcask_put_with(), of a batch, of
+ * bitcask_expire(), or by the option "default_ttl_ms". From then on the key is gone,
+ * for all calls alike and in snapshots, too; only bitcask_count() and the statistic
+ * "keys" count it until a merge drops its record. What lay below it, an older value
+ * of the key, does not come back, whatever is done to the clock, and whatever options
+ * the store is opened with.
+ *
+ * A put without a word about it has no deadline or the default one, whatever the value
+ * before it had. bitcask_patch_json() and bitcask_counter_add() keep the deadline of
+ * the value that they change; bitcask_expire() and bitcask_persist() change nothing
+ * else. The option is about what is put, not about what is there: the deadline is
+ * stored with the value and stays when the option is another at the next open.
+ *
+ * Deadlines are times of the system's clock (UTC). If that is set forward values
+ * expire sooner. If it is set back they expire later, and one that had expired, which
+ * no merge, put or bitcask_delete() has met since, is there again until its deadline.
  *
  *
  * OPENING
@@ -361,8 +407,23 @@ extern "C" {
 /** The start value of a bitcask_error: bitcask_error err = BITCASK_ERROR_INIT; */
 #define BITCASK_ERROR_INIT { (uint32_t)sizeof(bitcask_error), 0, 0, { 0 } }
 
+/** The start value of a bitcask_write_options, which asks for nothing. */
+#define BITCASK_WRITE_OPTIONS_INIT { (uint32_t)sizeof(bitcask_write_options), 0, 0, 0 }
+
+/** What bitcask_ttl() tells of a value that does not expire. */
+#define BITCASK_NO_TTL UINT64_MAX
+
 /** The start value of a bitcask_iter_options, which lets every key through. */
 #define BITCASK_ITER_OPTIONS_INIT { (uint32_t)sizeof(bitcask_iter_options), 0, NULL, 0, NULL, 0, NULL, 0 }
+
+/** A flag of a write: `ttl_ms` holds. */
+#define BITCASK_WRITE_TTL 1
+
+/** A flag of a write: `expected_version` holds. */
+#define BITCASK_WRITE_EXPECT 2
+
+/** A flag of a write: the value must be a JSON document, and is stored as one. */
+#define BITCASK_WRITE_JSON 4
 
 /** A flag of an iterator: from the last key to the first. */
 #define BITCASK_ITER_REVERSE 1
@@ -435,6 +496,21 @@ typedef struct bitcask_error {
     /** What happened and what to do, UTF-8, always NUL-terminated, cut to fit. */
     char message[256];
 } bitcask_error;
+
+/**
+ * How a write is to be made. Set it up with `BITCASK_WRITE_OPTIONS_INIT`, which asks for nothing. A field counts only
+ * with its flag. Since 1.0.0.
+ */
+typedef struct bitcask_write_options {
+    /** sizeof(bitcask_write_options) as the caller was compiled; `BITCASK_WRITE_OPTIONS_INIT` sets it. */
+    uint32_t struct_size;
+    /** 0, or some of the `BITCASK_WRITE_...` added together; each function says which it takes. */
+    uint32_t flags;
+    /** After how many milliseconds the value expires; 0: never, also when the store has a default. */
+    uint64_t ttl_ms;
+    /** The version at which the key must be; 0: it must have no value. */
+    uint64_t expected_version;
+} bitcask_write_options;
 
 /**
  * What an iterator goes through, and how. Set it up with `BITCASK_ITER_OPTIONS_INIT`, which lets every key through.
@@ -589,7 +665,7 @@ bitcask_status bitcask_close(bitcask_t *db,
                              bitcask_error *err);
 
 /**
- * Stores a value under a key, in place of any earlier one.
+ * Stores a value under a key, in place of any earlier one and its deadline.
  *
  * When it answers BITCASK_OK the write has reached the kernel, so it survives the death of this process; what
  * it takes to survive a power cut is said under "Durability". When it answers an error the write may or may
@@ -621,7 +697,9 @@ bitcask_status bitcask_put(bitcask_t *db,
  * @param key  `key_len` bytes, at most 65536; may be NULL if `key_len` is 0
  * @param err  receives the reason of a failure; may be NULL
  * @return BITCASK_OK: the key was there and is not any more, as durable as any write; BITCASK_NOT_FOUND: there
- *         was no such key and nothing was written; or an error as for bitcask_put()
+ *         was no such key and nothing was written, or its value had expired; or an error as for bitcask_put()
+ *
+ * That a value which had expired is gone is written down, so that no clock that is set back shows it again.
  *
  * In a store that is degraded, see "Statistics", it writes the removal and answers BITCASK_OK also for a key that
  * the store cannot vouch for, where bitcask_get() answers E_CORRUPT: the key may have been there or not, and is
@@ -649,6 +727,99 @@ bitcask_status bitcask_delete(bitcask_t *db,
  */
 bitcask_status bitcask_sync(bitcask_t *db,
                             bitcask_error *err);
+
+/**
+ * Stores a value under a key as bitcask_put() does, with a deadline, if the key is at an expected version, or both; and
+ * tells the version of what it wrote.
+ *
+ * @param db         the store; not NULL
+ * @param key        `key_len` bytes, at most 65536; may be NULL if `key_len` is 0
+ * @param value      `value_len` bytes, at most 2^32 - 1; may be NULL if `value_len` is 0
+ * @param options    any of BITCASK_WRITE_TTL, BITCASK_WRITE_EXPECT and BITCASK_WRITE_JSON; NULL for none
+ * @param version    receives, on BITCASK_OK, the version that the value has now; on BITCASK_CONFLICT that of the value
+ *                   that is there, 0 for none; may be NULL
+ * @param err        receives the reason of a failure; may be NULL
+ * @return BITCASK_OK; BITCASK_CONFLICT: the key is at another version and nothing was written; or: E_NOT_JSON, E_CORRUPT
+ *         (a version is expected, and the record that would tell it is damaged), or an error as for bitcask_put()
+ *
+ * Two threads that expect the same version never both get BITCASK_OK. Ownership, threads: as bitcask_put(). Blocks: as
+ * bitcask_put(), and with an expected version for at most one read from the disk, before it is its turn. Since 1.0.0.
+ */
+bitcask_status bitcask_put_with(bitcask_t *db,
+                                const void *key,
+                                size_t key_len,
+                                const void *value,
+                                size_t value_len,
+                                const bitcask_write_options *options,
+                                uint64_t *version,
+                                bitcask_error *err);
+
+/**
+ * Removes a key and its value as bitcask_delete() does, if the key is at an expected version.
+ *
+ * @param db         the store; not NULL
+ * @param key        `key_len` bytes, at most 65536; may be NULL if `key_len` is 0
+ * @param options    BITCASK_WRITE_EXPECT or no flag; NULL for none
+ * @param version    receives, on BITCASK_OK, the version of the removal, above that of the value removed; on
+ *                   BITCASK_CONFLICT that of the value that is there, 0 for none; may be NULL
+ * @param err        receives the reason of a failure; may be NULL
+ * @return BITCASK_OK; BITCASK_NOT_FOUND: there is no such key, and none was expected; BITCASK_CONFLICT: the key is at
+ *         another version than the one expected, or has no value, and nothing was written; or: E_CORRUPT as for
+ *         bitcask_put_with(), or an error as for bitcask_delete()
+ *
+ * Threads and blocking: as bitcask_put_with(). Since 1.0.0.
+ */
+bitcask_status bitcask_delete_with(bitcask_t *db,
+                                   const void *key,
+                                   size_t key_len,
+                                   const bitcask_write_options *options,
+                                   uint64_t *version,
+                                   bitcask_error *err);
+
+/**
+ * Writes all of a batch, or nothing of it, as bitcask_batch_write() does, with one deadline for all that it puts; and
+ * tells the version that all its records have.
+ *
+ * @param db       the store; not NULL
+ * @param batch    the batch; not NULL; keeps its operations and what it expects unless BITCASK_OK
+ * @param options  BITCASK_WRITE_TTL or no flag; NULL for none. Versions are expected by bitcask_batch_expect().
+ * @param version  receives, on BITCASK_OK, the version of the batch (of an empty batch: that of the newest write to the
+ *                 store); on BITCASK_CONFLICT that of the first key, in the order of the calls of
+ *                 bitcask_batch_expect(), that is not at the version expected, 0 if it has no value; may be NULL
+ * @param err      receives the reason of a failure; may be NULL
+ * @return BITCASK_OK; BITCASK_CONFLICT: nothing was written; or an error as for bitcask_batch_write()
+ *
+ * Threads and blocking: as bitcask_batch_write(). Since 1.0.0.
+ */
+bitcask_status bitcask_batch_write_with(bitcask_t *db,
+                                        bitcask_batch_t *batch,
+                                        const bitcask_write_options *options,
+                                        uint64_t *version,
+                                        bitcask_error *err);
+
+/**
+ * Adds to a counter, in one step that no other write comes between.
+ *
+ * A counter is a value of 8 bytes, a signed number, the lowest byte first and negative ones in two's complement: it can
+ * be put and read like any other value. A key without a value counts as 0 and then expires as the option
+ * "default_ttl_ms" says; an existing counter keeps its deadline.
+ *
+ * @param db     the store; not NULL
+ * @param key    `key_len` bytes, at most 65536; may be NULL if `key_len` is 0
+ * @param delta  what to add, maybe less than 0
+ * @param value  receives the sum; may be NULL
+ * @param err    receives the reason of a failure; may be NULL
+ * @return BITCASK_OK, or: E_INVALID (also: the value is not 8 bytes long, or the sum is no int64_t; nothing was written),
+ *         or an error as for bitcask_put() and bitcask_get()
+ *
+ * Threads: any number, also on one key; the sum is exact. Blocks: as bitcask_put_with(). Since 1.0.0.
+ */
+bitcask_status bitcask_counter_add(bitcask_t *db,
+                                   const void *key,
+                                   size_t key_len,
+                                   int64_t delta,
+                                   int64_t *value,
+                                   bitcask_error *err);
 
 /**
  * Fetches a copy of a key's value.
@@ -739,8 +910,8 @@ bitcask_status bitcask_get_pinned(const bitcask_t *db,
 void bitcask_pin_free(bitcask_pin_t *pin);
 
 /**
- * Tells whether a key has a value. The index knows; only in a store that is degraded, see "Statistics", the
- * value itself may be read.
+ * Tells whether a key has a value. The index knows; only for a value with a deadline, and in a store that is degraded,
+ * see "Statistics", the value itself may be read.
  *
  * @param db   the store; not NULL
  * @param key  `key_len` bytes, at most 65536; may be NULL if `key_len` is 0
@@ -748,7 +919,7 @@ void bitcask_pin_free(bitcask_pin_t *pin);
  * @return BITCASK_OK: it has; BITCASK_NOT_FOUND: it has not; or: E_INVALID, E_TOO_LARGE, E_CORRUPT, E_IO,
  *         E_NO_MEMORY, E_FORKED. Note that BITCASK_OK is 0: compare, do not use the status as a truth value.
  *
- * Threads: any number. Does not block; in a degraded store as bitcask_get(). Since 1.0.0.
+ * Threads: any number. Does not block; where the value is read as bitcask_get(). Since 1.0.0.
  */
 bitcask_status bitcask_exists(const bitcask_t *db,
                               const void *key,
@@ -756,7 +927,7 @@ bitcask_status bitcask_exists(const bitcask_t *db,
                               bitcask_error *err);
 
 /**
- * Counts the keys. Exact, and as cheap as a look-up.
+ * Counts the keys. Exact, but for keys whose values have expired: they count until a merge. As cheap as a look-up.
  *
  * @param db     the store; not NULL
  * @param count  receives the number of keys; not NULL; 0 unless BITCASK_OK
@@ -768,6 +939,57 @@ bitcask_status bitcask_exists(const bitcask_t *db,
 bitcask_status bitcask_count(const bitcask_t *db,
                              uint64_t *count,
                              bitcask_error *err);
+
+/**
+ * Fetches a key's value together with its version and its time to live, all of one moment; or these alone, without a
+ * look at the value.
+ *
+ * The version is what bitcask_put_with() takes as the expected one. Every write has a version greater than all before
+ * it in its store, and a value keeps its own through merges and reopening.
+ *
+ * @param db         the store; not NULL
+ * @param key        `key_len` bytes, at most 65536; may be NULL if `key_len` is 0
+ * @param value      receives a copy as bitcask_get() gives; NULL if it is not wanted, then a damaged value goes unnoticed
+ * @param value_len  receives its length in bytes; not NULL unless `value` is
+ * @param version    receives the version, not 0; may be NULL
+ * @param ttl_ms     receives how long the value has, as bitcask_ttl() does; may be NULL
+ * @param err        receives the reason of a failure; may be NULL
+ * @return as bitcask_get(). Unless BITCASK_OK, the outputs are zero.
+ *
+ * Ownership, threads and blocking: as bitcask_get(). Since 1.0.0.
+ */
+bitcask_status bitcask_get_version(const bitcask_t *db,
+                                   const void *key,
+                                   size_t key_len,
+                                   void **value,
+                                   size_t *value_len,
+                                   uint64_t *version,
+                                   uint64_t *ttl_ms,
+                                   bitcask_error *err);
+
+/**
+ * Fetches the value that a key had when the snapshot was taken, with its version and its time to live; as
+ * bitcask_get_version().
+ *
+ * @param snapshot   the snapshot; not NULL
+ * @param key        `key_len` bytes, at most 65536; may be NULL if `key_len` is 0
+ * @param value      receives a copy; NULL if it is not wanted
+ * @param value_len  receives its length in bytes; not NULL unless `value` is
+ * @param version    receives the version, not 0; may be NULL
+ * @param ttl_ms     receives how long the value has from now, as bitcask_ttl() does; may be NULL
+ * @param err        receives the reason of a failure; may be NULL
+ * @return as bitcask_snapshot_get(). Unless BITCASK_OK, the outputs are zero.
+ *
+ * Ownership, threads and blocking: as bitcask_snapshot_get(). Since 1.0.0.
+ */
+bitcask_status bitcask_snapshot_get_version(const bitcask_snapshot_t *snapshot,
+                                            const void *key,
+                                            size_t key_len,
+                                            void **value,
+                                            size_t *value_len,
+                                            uint64_t *version,
+                                            uint64_t *ttl_ms,
+                                            bitcask_error *err);
 
 /**
  * Fetches many values in one call, at least twice as fast a key as bitcask_get() when they are not in the
@@ -804,6 +1026,60 @@ bitcask_status bitcask_get_many(const bitcask_t *db,
                                 size_t *value_lens,
                                 bitcask_status *statuses,
                                 bitcask_error *err);
+
+/**
+ * Has a key's value expire after some time, in place of any deadline that it had. See EXPIRY above.
+ *
+ * The value is written again as it is, under a new version.
+ *
+ * @param db      the store; not NULL
+ * @param key     `key_len` bytes, at most 65536; may be NULL if `key_len` is 0
+ * @param ttl_ms  milliseconds from now, at least 1; what lies past the year 2554 is never
+ * @param err     receives the reason of a failure; may be NULL
+ * @return BITCASK_OK; BITCASK_NOT_FOUND: no such key, nothing was written; or: E_INVALID (also: `ttl_ms` is 0; it could
+ *         mean bitcask_persist() or bitcask_delete()), or an error as for bitcask_put() and bitcask_get()
+ *
+ * Threads: any number. Blocks: as bitcask_put_with(). Since 1.0.0.
+ */
+bitcask_status bitcask_expire(bitcask_t *db,
+                              const void *key,
+                              size_t key_len,
+                              uint64_t ttl_ms,
+                              bitcask_error *err);
+
+/**
+ * Tells how long a key's value has before it expires.
+ *
+ * @param db      the store; not NULL
+ * @param key     `key_len` bytes, at most 65536; may be NULL if `key_len` is 0
+ * @param ttl_ms  receives milliseconds, rounded up and so at least 1; BITCASK_NO_TTL if the value does not expire; not
+ *                NULL; 0 unless BITCASK_OK
+ * @param err     receives the reason of a failure; may be NULL
+ * @return BITCASK_OK; BITCASK_NOT_FOUND; or an error as for bitcask_get(), except that a damaged value goes unnoticed
+ *
+ * Threads and blocking: as bitcask_get(). Since 1.0.0.
+ */
+bitcask_status bitcask_ttl(const bitcask_t *db,
+                           const void *key,
+                           size_t key_len,
+                           uint64_t *ttl_ms,
+                           bitcask_error *err);
+
+/**
+ * Has a key's value expire no more. A value that does not expire stays as it is, and nothing is written.
+ *
+ * @param db   the store; not NULL
+ * @param key  `key_len` bytes, at most 65536; may be NULL if `key_len` is 0
+ * @param err  receives the reason of a failure; may be NULL
+ * @return BITCASK_OK; BITCASK_NOT_FOUND: no such key, or it has expired already, and nothing was written; or an error as
+ *         for bitcask_put() and bitcask_get()
+ *
+ * Threads: any number. Blocks: as bitcask_put_with(). Since 1.0.0.
+ */
+bitcask_status bitcask_persist(bitcask_t *db,
+                               const void *key,
+                               size_t key_len,
+                               bitcask_error *err);
 
 /**
  * Makes an empty batch. It belongs to no store and may be filled before one is open.
@@ -871,6 +1147,24 @@ bitcask_status bitcask_batch_delete(bitcask_batch_t *batch,
                                     bitcask_error *err);
 
 /**
+ * Has a batch written only if a key is at an expected version when it is. May be called for several keys, those that the
+ * batch writes and any others; all must be as expected, before any operation of the batch counts.
+ *
+ * @param batch    the batch; not NULL
+ * @param key      `key_len` bytes, at most 65536, copied; may be NULL if `key_len` is 0
+ * @param version  the version, as bitcask_get_version() and the writes tell it; 0: the key must have no value
+ * @param err      receives the reason of a failure; may be NULL
+ * @return BITCASK_OK, or an error as for bitcask_batch_put()
+ *
+ * Threads: one at a time a batch. Does not block. Since 1.0.0.
+ */
+bitcask_status bitcask_batch_expect(bitcask_batch_t *batch,
+                                    const void *key,
+                                    size_t key_len,
+                                    uint64_t version,
+                                    bitcask_error *err);
+
+/**
  * Writes all of a batch, or nothing of it: a crash or a power cut, too, leaves all or nothing. On BITCASK_OK,
  * and only then, the batch is emptied and can be filled again.
  *
@@ -878,10 +1172,13 @@ bitcask_status bitcask_batch_delete(bitcask_batch_t *batch,
  * BITCASK_OK.
  *
  * @param db     the store; not NULL
- * @param batch  the batch; not NULL; keeps its operations unless BITCASK_OK, so the call can be repeated
+ * @param batch  the batch; not NULL; keeps its operations and what it expects unless BITCASK_OK, so the call can be
+ *               repeated
  * @param err    receives the reason of a failure; may be NULL
- * @return BITCASK_OK, or: E_TOO_LARGE (more than 256 MiB as records, which take some 30 bytes more than key
- *         and value), or an error as for bitcask_put()
+ * @return BITCASK_OK; BITCASK_CONFLICT: a key is not at the version that bitcask_batch_expect() named, and nothing was
+ *         written (bitcask_batch_write_with() tells its version); or: E_TOO_LARGE (more than 256 MiB as records, which
+ *         take some 30 bytes more than key and value), E_CORRUPT as for bitcask_put_with(), or an error as for
+ *         bitcask_put()
  *
  * Threads: any number on one store, one at a time a batch. Blocks: as bitcask_put(), once for the whole batch.
  * Since 1.0.0.
@@ -891,7 +1188,7 @@ bitcask_status bitcask_batch_write(bitcask_t *db,
                                    bitcask_error *err);
 
 /**
- * Empties a batch without writing it. It keeps its memory for what comes next.
+ * Empties a batch without writing it, also of what it expects. It keeps its memory for what comes next.
  *
  * @param batch  the batch; NULL does nothing
  *
@@ -1065,6 +1362,17 @@ const void *bitcask_iter_value(const bitcask_iter_t *iter,
                                size_t *len);
 
 /**
+ * The version of the value that the iterator has come to, as bitcask_get_version() tells it; also with
+ * BITCASK_ITER_KEYS_ONLY.
+ *
+ * @param iter  the iterator; may be NULL
+ * @return the version; 0 where bitcask_iter_key() answers NULL
+ *
+ * Threads: one at a time an iterator. Does not block. Since 1.0.0.
+ */
+uint64_t bitcask_iter_version(const bitcask_iter_t *iter);
+
+/**
  * Ends an iterator; the bytes it showed must not be read any more.
  *
  * @param iter  an iterator, also of a store that was closed since; NULL does nothing
@@ -1126,7 +1434,8 @@ bitcask_status bitcask_get_json(const bitcask_t *db,
  * Changes parts of a document by a JSON merge patch (RFC 7396), in one step that no other write comes between.
  *
  * Names in the patch replace those in the document, null removes them, and objects are merged name by name.
- * What the patch does not touch stays as it was; a patch that is no object replaces the whole document.
+ * What the patch does not touch stays as it was, and so does the value's deadline; a patch that is no object replaces
+ * the whole document.
  *
  * @param db           the store; not NULL
  * @param key          `key_len` bytes, at most 65536; may be NULL if `key_len` is 0

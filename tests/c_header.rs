@@ -86,7 +86,7 @@ fn listed() -> BTreeSet<String> {
 fn functions(text: &str) -> BTreeSet<String> {
     text.lines()
         .filter(|line| {
-            ["bitcask_status ", "void ", "const void ", "const char ", "uint32_t "]
+            ["bitcask_status ", "void ", "const void ", "const char ", "uint32_t ", "uint64_t "]
                 .iter()
                 .any(|t| line.starts_with(t))
         })

@@ -118,6 +118,8 @@ mod examples {
         example/log: "examples-c/log.c", shared_library;
         example/reader: "examples-c/reader.c", shared_library;
         example/scan: "examples-c/scan.c", shared_library;
+        example/write_options: "examples-c/write_options.c", shared_library;
+        example/expiry: "examples-c/expiry.c", shared_library;
     }
 }
 
@@ -141,6 +143,7 @@ mod conventions {
         convention/file_size_limit: "tests/c/file_size_limit.c", shared_library;
         convention/merges: "tests/c/merges.c", shared_library;
         convention/log: "tests/c/log.c", shared_library;
+        convention/write_options: "tests/c/write_options.c", shared_library;
         convention/iterators: "tests/c/iterators.c", shared_library;
         convention/panic: "tests/c/panic.c", shared_library_with_test_hooks;
     }

@@ -107,6 +107,28 @@ pub unsafe extern "C" fn bitcask_batch_delete(
     unsafe { change(batch, err, |batch| batch.delete(key_bytes(key, key_len)?)) }
 }
 
+/// Has a batch written only if a key is at an expected version when it is. May be called for several keys, those that the
+/// batch writes and any others; all must be as expected, before any operation of the batch counts.
+///
+/// @param batch    the batch; not NULL
+/// @param key      `key_len` bytes, at most 65536, copied; may be NULL if `key_len` is 0
+/// @param version  the version, as bitcask_get_version() and the writes tell it; 0: the key must have no value
+/// @param err      receives the reason of a failure; may be NULL
+/// @return BITCASK_OK, or an error as for bitcask_batch_put()
+///
+/// Threads: one at a time a batch. Does not block. Since 1.0.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bitcask_batch_expect(
+    batch: *mut BatchHandle,
+    key: *const c_void,
+    key_len: usize,
+    version: u64,
+    err: *mut ErrorOut,
+) -> Status {
+    // SAFETY: the caller's, as the module `capi` states it.
+    unsafe { change(batch, err, |batch| batch.expect(key_bytes(key, key_len)?, version)) }
+}
+
 /// Writes all of a batch, or nothing of it: a crash or a power cut, too, leaves all or nothing. On BITCASK_OK,
 /// and only then, the batch is emptied and can be filled again.
 ///
@@ -114,10 +136,13 @@ pub unsafe extern "C" fn bitcask_batch_delete(
 /// BITCASK_OK.
 ///
 /// @param db     the store; not NULL
-/// @param batch  the batch; not NULL; keeps its operations unless BITCASK_OK, so the call can be repeated
+/// @param batch  the batch; not NULL; keeps its operations and what it expects unless BITCASK_OK, so the call can be
+///               repeated
 /// @param err    receives the reason of a failure; may be NULL
-/// @return BITCASK_OK, or: E_TOO_LARGE (more than 256 MiB as records, which take some 30 bytes more than key
-///         and value), or an error as for bitcask_put()
+/// @return BITCASK_OK; BITCASK_CONFLICT: a key is not at the version that bitcask_batch_expect() named, and nothing was
+///         written (bitcask_batch_write_with() tells its version); or: E_TOO_LARGE (more than 256 MiB as records, which
+///         take some 30 bytes more than key and value), E_CORRUPT as for bitcask_put_with(), or an error as for
+///         bitcask_put()
 ///
 /// Threads: any number on one store, one at a time a batch. Blocks: as bitcask_put(), once for the whole batch.
 /// Since 1.0.0.
@@ -142,7 +167,7 @@ pub unsafe extern "C" fn bitcask_batch_write(
     }
 }
 
-/// Empties a batch without writing it. It keeps its memory for what comes next.
+/// Empties a batch without writing it, also of what it expects. It keeps its memory for what comes next.
 ///
 /// @param batch  the batch; NULL does nothing
 ///

@@ -16,6 +16,9 @@ use std::any::Any;
 use std::ffi::{CStr, c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+/// No structure grows past this; a larger size is one that was never set.
+const MAX_STRUCT_SIZE: usize = 4096;
+
 /// Runs the body of a function that has no store, turning errors and panics into statuses.
 ///
 /// # Safety
@@ -188,6 +191,33 @@ pub(super) unsafe fn bytes<'a>(
     Ok(unsafe { std::slice::from_raw_parts(ptr.cast::<u8>(), len) })
 }
 
+/// The structure that a caller describes, `None` for NULL. It begins with its size, as a `u32`. A caller that was compiled
+/// against a later version may know more fields than this library; they must be zero.
+///
+/// # Safety
+/// `ptr` is NULL or as many bytes can be read at it as it says itself, and any bytes are a value of `T`.
+pub(super) unsafe fn grown<T: Copy>(name: &str, ptr: *const T) -> Result<Option<T>> {
+    if ptr.is_null() {
+        return Ok(None);
+    }
+    let known = size_of::<T>();
+    // SAFETY: the caller's promise; nothing but the size is read before the size is known to be enough.
+    let size = unsafe { ptr.cast::<u32>().read() } as usize;
+    if !(known..=MAX_STRUCT_SIZE).contains(&size) {
+        let what =
+            format!("{name}.struct_size is {size}, accepted is {known}: is it set up by its ..._INIT?");
+        return Err(Error::Invalid(what));
+    }
+    // SAFETY: the caller's promise.
+    let tail = unsafe { std::slice::from_raw_parts(ptr.cast::<u8>().add(known), size - known) };
+    if let Some(at) = tail.iter().position(|&byte| byte != 0) {
+        let what = format!("{name} has something at byte {}, where this version knows no field", known + at);
+        return Err(Error::Invalid(what));
+    }
+    // SAFETY: the caller's promise.
+    Ok(Some(unsafe { ptr.read() }))
+}
+
 /// The text that a caller gave as a C string; None for NULL.
 ///
 /// # Safety
@@ -232,6 +262,27 @@ mod tests {
             let answer = unsafe { key_bytes((&raw const one).cast(), len) };
             assert!(matches!(answer, Err(Error::TooLarge { what: "key", .. })), "length {len}");
         }
+    }
+
+    #[test]
+    fn a_structure_may_be_longer_by_zeros_and_not_shorter() {
+        let given = |size: u32, tail: u64| [u64::from(size), 7, tail];
+        let read = |given: &[u64; 3]| {
+            // SAFETY: the size is at most that of the array, or refused.
+            unsafe { grown::<[u64; 2]>("options", given.as_ptr().cast()) }
+        };
+        assert_eq!(read(&given(16, 9)).unwrap(), Some([16, 7]), "what lies behind it is not looked at");
+        assert_eq!(read(&given(24, 0)).unwrap(), Some([24, 7]));
+        for (size, tail, what) in [
+            (24, 1 << 8, "options has something at byte 17"),
+            (15, 0, "options.struct_size is 15, accepted is 16"),
+            (0, 0, "options.struct_size is 0"),
+            (u32::MAX, 0, "options.struct_size is 4294967295"),
+        ] {
+            assert!(read(&given(size, tail)).unwrap_err().to_string().starts_with(what));
+        }
+        // SAFETY: NULL promises nothing.
+        assert_eq!(unsafe { grown::<[u64; 2]>("options", ptr::null()) }.unwrap(), None);
     }
 
     #[test]

@@ -229,6 +229,19 @@ pub unsafe extern "C" fn bitcask_iter_value(iter: *const IterHandle, len: *mut u
     unsafe { part(iter, len, |scan| scan.value()) }
 }
 
+/// The version of the value that the iterator has come to, as bitcask_get_version() tells it; also with
+/// BITCASK_ITER_KEYS_ONLY.
+///
+/// @param iter  the iterator; may be NULL
+/// @return the version; 0 where bitcask_iter_key() answers NULL
+///
+/// Threads: one at a time an iterator. Does not block. Since 1.0.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bitcask_iter_version(iter: *const IterHandle) -> u64 {
+    // SAFETY: the caller's, as the module `capi` states it.
+    unsafe { iter.as_ref() }.and_then(|IterHandle { scan }| scan.version()).unwrap_or(0)
+}
+
 /// Ends an iterator; the bytes it showed must not be read any more.
 ///
 /// @param iter  an iterator, also of a store that was closed since; NULL does nothing

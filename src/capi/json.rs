@@ -91,7 +91,8 @@ pub unsafe extern "C" fn bitcask_get_json(
 /// Changes parts of a document by a JSON merge patch (RFC 7396), in one step that no other write comes between.
 ///
 /// Names in the patch replace those in the document, null removes them, and objects are merged name by name.
-/// What the patch does not touch stays as it was; a patch that is no object replaces the whole document.
+/// What the patch does not touch stays as it was, and so does the value's deadline; a patch that is no object replaces
+/// the whole document.
 ///
 /// @param db           the store; not NULL
 /// @param key          `key_len` bytes, at most 65536; may be NULL if `key_len` is 0

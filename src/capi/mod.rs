@@ -11,6 +11,7 @@
 
 pub mod batch;
 mod boundary;
+pub mod expiry;
 pub mod handles;
 pub mod info;
 pub mod iter;
@@ -27,4 +28,6 @@ pub mod snapshot;
 pub mod status;
 #[cfg(feature = "test-hooks")]
 pub mod test_hooks;
+pub mod versions;
 pub mod write;
+pub mod write_with;

@@ -9,7 +9,7 @@ use super::report::ErrorOut;
 use super::status::{BITCASK_NOT_FOUND, BITCASK_OK, Status};
 use std::ffi::c_void;
 
-/// Stores a value under a key, in place of any earlier one.
+/// Stores a value under a key, in place of any earlier one and its deadline.
 ///
 /// When it answers BITCASK_OK the write has reached the kernel, so it survives the death of this process; what
 /// it takes to survive a power cut is said under "Durability". When it answers an error the write may or may
@@ -52,7 +52,9 @@ pub unsafe extern "C" fn bitcask_put(
 /// @param key  `key_len` bytes, at most 65536; may be NULL if `key_len` is 0
 /// @param err  receives the reason of a failure; may be NULL
 /// @return BITCASK_OK: the key was there and is not any more, as durable as any write; BITCASK_NOT_FOUND: there
-///         was no such key and nothing was written; or an error as for bitcask_put()
+///         was no such key and nothing was written, or its value had expired; or an error as for bitcask_put()
+///
+/// That a value which had expired is gone is written down, so that no clock that is set back shows it again.
 ///
 /// In a store that is degraded, see "Statistics", it writes the removal and answers BITCASK_OK also for a key that
 /// the store cannot vouch for, where bitcask_get() answers E_CORRUPT: the key may have been there or not, and is

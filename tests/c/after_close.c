@@ -29,6 +29,8 @@ int main(void) {
     EXPECT(BITCASK_OK, bitcask_close(db, NULL));
 
     EXPECT(BITCASK_E_CLOSED, bitcask_snapshot_get(snapshot, "k", 1, &value, &copy_len, NULL));
+    EXPECT(BITCASK_E_CLOSED,
+           bitcask_snapshot_get_version(snapshot, "k", 1, &value, &copy_len, NULL, NULL, NULL));
     EXPECT(BITCASK_E_CLOSED, bitcask_iter_next(iter, NULL));
     EXPECT(BITCASK_E_CLOSED, bitcask_iter_seek(iter, "k", 1, NULL));
     bitcask_snapshot_free(snapshot);

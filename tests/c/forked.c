@@ -23,9 +23,18 @@ static void in_the_child(bitcask_t *db, bitcask_batch_t *batch, bitcask_pin_t *p
     EXPECT(BITCASK_E_FORKED, bitcask_put_json(db, "k", 1, "{}", 2, NULL));
     EXPECT(BITCASK_E_FORKED, bitcask_patch_json(db, "k", 1, "{}", 2, NULL));
     EXPECT(BITCASK_E_FORKED, bitcask_batch_write(db, batch, NULL));
+    EXPECT(BITCASK_E_FORKED, bitcask_batch_write_with(db, batch, NULL, &number, NULL));
+    EXPECT(BITCASK_E_FORKED, bitcask_put_with(db, "k", 1, "child", 5, NULL, &number, NULL));
+    EXPECT(BITCASK_E_FORKED, bitcask_delete_with(db, "k", 1, NULL, &number, NULL));
+    EXPECT(BITCASK_E_FORKED, bitcask_counter_add(db, "k", 1, 1, NULL, NULL));
+    EXPECT(BITCASK_E_FORKED, bitcask_expire(db, "k", 1, 1, NULL));
+    EXPECT(BITCASK_E_FORKED, bitcask_persist(db, "k", 1, NULL));
+    CHECK(number == 0);
 
     EXPECT(BITCASK_E_FORKED, bitcask_get(db, "k", 1, &value, &len, NULL));
     CHECK(value == NULL && len == 0);
+    EXPECT(BITCASK_E_FORKED, bitcask_get_version(db, "k", 1, &value, &len, &number, &number, NULL));
+    EXPECT(BITCASK_E_FORKED, bitcask_ttl(db, "k", 1, &number, NULL));
     EXPECT(BITCASK_E_FORKED, bitcask_get_into(db, "k", 1, NULL, 0, &len, NULL));
     EXPECT(BITCASK_E_FORKED, bitcask_get_pinned(db, "k", 1, &other_pin, &other_bytes, &len, NULL));
     CHECK(other_pin == NULL && other_bytes == NULL);
@@ -40,6 +49,8 @@ static void in_the_child(bitcask_t *db, bitcask_batch_t *batch, bitcask_pin_t *p
 
     EXPECT(BITCASK_E_FORKED, bitcask_snapshot_new(db, &other_snapshot, NULL));
     EXPECT(BITCASK_E_FORKED, bitcask_snapshot_get(snapshot, "k", 1, &value, &len, NULL));
+    EXPECT(BITCASK_E_FORKED,
+           bitcask_snapshot_get_version(snapshot, "k", 1, &value, &len, &number, &number, NULL));
     EXPECT(BITCASK_E_FORKED, bitcask_iter_new(db, snapshot, NULL, &other_iter, NULL));
     EXPECT(BITCASK_E_FORKED, bitcask_iter_next(iter, NULL));
     EXPECT(BITCASK_E_FORKED, bitcask_iter_seek(iter, "k", 1, NULL));

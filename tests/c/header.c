@@ -14,8 +14,10 @@
 
 int main(void) {
     bitcask_error err = BITCASK_ERROR_INIT;
+    bitcask_write_options options = BITCASK_WRITE_OPTIONS_INIT;
     const bitcask_status status = BITCASK_OK;
     const char *negative = TEXT_OF(BITCASK_E_INVALID);
-    return !(err.struct_size == sizeof err && err.code == status && err.message[0] == '\0' &&
+    return !(options.struct_size == sizeof options && options.flags == 0 && BITCASK_NO_TTL + 1 == 0 &&
+             err.struct_size == sizeof err && err.code == status && err.message[0] == '\0' &&
              negative[0] == '(');
 }

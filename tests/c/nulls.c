@@ -35,6 +35,16 @@ static void a_null_store_is_refused(void) {
     REFUSED("db", bitcask_get_json(NULL, "k", 1, NULL, &json, &len, NULL));
     REFUSED("db", bitcask_patch_json(NULL, "k", 1, "{}", 2, NULL));
     REFUSED("db", bitcask_batch_write(NULL, batch, NULL));
+    REFUSED("db", bitcask_batch_write_with(NULL, batch, NULL, NULL, NULL));
+    REFUSED("db", bitcask_put_with(NULL, "k", 1, "v", 1, NULL, NULL, NULL));
+    REFUSED("db", bitcask_delete_with(NULL, "k", 1, NULL, NULL, NULL));
+    REFUSED("db", bitcask_counter_add(NULL, "k", 1, 1, NULL, NULL));
+    REFUSED("db", bitcask_get_version(NULL, "k", 1, NULL, NULL, NULL, NULL, NULL));
+    REFUSED("db", bitcask_expire(NULL, "k", 1, 1, NULL));
+    REFUSED("db", bitcask_ttl(NULL, "k", 1, &number, NULL));
+    REFUSED("db", bitcask_persist(NULL, "k", 1, NULL));
+    REFUSED("snapshot", bitcask_snapshot_get_version(NULL, "k", 1, NULL, NULL, NULL, NULL, NULL));
+    CHECK(bitcask_iter_version(NULL) == 0);
     REFUSED("db", bitcask_snapshot_new(NULL, &snapshot, NULL));
     REFUSED("snapshot", bitcask_snapshot_get(NULL, "k", 1, &value, &len, NULL));
     REFUSED("db", bitcask_iter_new(NULL, NULL, NULL, &iter, NULL));
@@ -58,6 +68,7 @@ static void null_with_a_length_is_refused(bitcask_t *db, bitcask_batch_t *batch)
     bitcask_pin_t *pin;
     bitcask_status status;
     size_t len, key_len = 1;
+    uint64_t number;
 
     REFUSED("key", bitcask_put(db, NULL, 1, "v", 1, NULL));
     REFUSED("value", bitcask_put(db, "k", 1, NULL, 1, NULL));
@@ -80,6 +91,15 @@ static void null_with_a_length_is_refused(bitcask_t *db, bitcask_batch_t *batch)
     REFUSED("key", bitcask_batch_put_json(batch, NULL, 1, "{}", 2, NULL));
     REFUSED("json", bitcask_batch_put_json(batch, "k", 1, NULL, 2, NULL));
     REFUSED("key", bitcask_batch_delete(batch, NULL, 1, NULL));
+    REFUSED("key", bitcask_batch_expect(batch, NULL, 1, 0, NULL));
+    REFUSED("key", bitcask_put_with(db, NULL, 1, "v", 1, NULL, NULL, NULL));
+    REFUSED("value", bitcask_put_with(db, "k", 1, NULL, 1, NULL, NULL, NULL));
+    REFUSED("key", bitcask_delete_with(db, NULL, 1, NULL, NULL, NULL));
+    REFUSED("key", bitcask_counter_add(db, NULL, 1, 1, NULL, NULL));
+    REFUSED("key", bitcask_get_version(db, NULL, 1, NULL, NULL, NULL, NULL, NULL));
+    REFUSED("key", bitcask_expire(db, NULL, 1, 1, NULL));
+    REFUSED("key", bitcask_ttl(db, NULL, 1, &number, NULL));
+    REFUSED("key", bitcask_persist(db, NULL, 1, NULL));
 }
 
 static void null_for_an_output_is_refused(bitcask_t *db) {
@@ -99,6 +119,8 @@ static void null_for_an_output_is_refused(bitcask_t *db) {
     REFUSED("values", bitcask_get_many(db, "k", &key_len, 1, NULL, &len, &status, NULL));
     REFUSED("value_lens", bitcask_get_many(db, "k", &key_len, 1, &value, NULL, &status, NULL));
     REFUSED("statuses", bitcask_get_many(db, "k", &key_len, 1, &value, &len, NULL, NULL));
+    REFUSED("value_len", bitcask_get_version(db, "k", 1, &value, NULL, NULL, NULL, NULL));
+    REFUSED("ttl_ms", bitcask_ttl(db, "k", 1, NULL, NULL));
     REFUSED("count", bitcask_count(db, NULL, NULL));
     REFUSED("json", bitcask_get_json(db, "k", 1, NULL, NULL, &len, NULL));
     REFUSED("out", bitcask_json_get("{}", 2, NULL, NULL, &len, NULL));
@@ -118,11 +140,18 @@ static void null_for_a_text_or_batch_is_refused(bitcask_t *db) {
     REFUSED("batch", bitcask_batch_put_json(NULL, "k", 1, "{}", 2, NULL));
     REFUSED("batch", bitcask_batch_delete(NULL, "k", 1, NULL));
     REFUSED("batch", bitcask_batch_write(db, NULL, NULL));
+    REFUSED("batch", bitcask_batch_expect(NULL, "k", 1, 0, NULL));
+    REFUSED("batch", bitcask_batch_write_with(db, NULL, NULL, NULL, NULL));
 }
 
-static void a_length_that_may_be_null_may(bitcask_t *db) {
+static void an_output_that_may_be_null_may(bitcask_t *db) {
     char *json;
 
+    EXPECT(BITCASK_OK, bitcask_put_with(db, "k", 1, "v", 1, NULL, NULL, NULL));
+    EXPECT(BITCASK_OK, bitcask_get_version(db, "k", 1, NULL, NULL, NULL, NULL, NULL));
+    EXPECT(BITCASK_OK, bitcask_delete_with(db, "k", 1, NULL, NULL, NULL));
+    EXPECT(BITCASK_OK, bitcask_counter_add(db, "k", 1, 1, NULL, NULL));
+    EXPECT(BITCASK_OK, bitcask_delete(db, "k", 1, NULL));
     EXPECT(BITCASK_OK, bitcask_put_json(db, "doc", 3, "[1]", 3, NULL));
     EXPECT(BITCASK_OK, bitcask_get_json(db, "doc", 3, NULL, &json, NULL, NULL));
     bitcask_free(json);
@@ -152,7 +181,7 @@ int main(void) {
     null_with_a_length_is_refused(db, batch);
     null_for_an_output_is_refused(db);
     null_for_a_text_or_batch_is_refused(db);
-    a_length_that_may_be_null_may(db);
+    an_output_that_may_be_null_may(db);
     ending_null_does_nothing();
 
     bitcask_batch_free(batch);

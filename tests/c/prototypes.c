@@ -13,6 +13,19 @@ bitcask_status bitcask_sync(bitcask_t *, bitcask_error *);
 bitcask_status bitcask_merge(bitcask_t *, const char *, bitcask_error *);
 bitcask_status bitcask_refresh(const bitcask_t *, bitcask_error *);
 
+bitcask_status bitcask_put_with(bitcask_t *, const void *, size_t, const void *, size_t,
+                                const bitcask_write_options *, uint64_t *, bitcask_error *);
+bitcask_status bitcask_delete_with(bitcask_t *, const void *, size_t, const bitcask_write_options *, uint64_t *,
+                                   bitcask_error *);
+bitcask_status bitcask_batch_write_with(bitcask_t *, bitcask_batch_t *, const bitcask_write_options *, uint64_t *,
+                                        bitcask_error *);
+bitcask_status bitcask_counter_add(bitcask_t *, const void *, size_t, int64_t, int64_t *, bitcask_error *);
+bitcask_status bitcask_get_version(const bitcask_t *, const void *, size_t, void **, size_t *, uint64_t *,
+                                   uint64_t *, bitcask_error *);
+bitcask_status bitcask_expire(bitcask_t *, const void *, size_t, uint64_t, bitcask_error *);
+bitcask_status bitcask_ttl(const bitcask_t *, const void *, size_t, uint64_t *, bitcask_error *);
+bitcask_status bitcask_persist(bitcask_t *, const void *, size_t, bitcask_error *);
+
 bitcask_status bitcask_get(const bitcask_t *, const void *, size_t, void **, size_t *, bitcask_error *);
 bitcask_status bitcask_get_into(const bitcask_t *, const void *, size_t, void *, size_t, size_t *,
                                 bitcask_error *);
@@ -30,6 +43,7 @@ bitcask_status bitcask_batch_put(bitcask_batch_t *, const void *, size_t, const 
 bitcask_status bitcask_batch_put_json(bitcask_batch_t *, const void *, size_t, const char *, size_t,
                                       bitcask_error *);
 bitcask_status bitcask_batch_delete(bitcask_batch_t *, const void *, size_t, bitcask_error *);
+bitcask_status bitcask_batch_expect(bitcask_batch_t *, const void *, size_t, uint64_t, bitcask_error *);
 bitcask_status bitcask_batch_write(bitcask_t *, bitcask_batch_t *, bitcask_error *);
 void bitcask_batch_clear(bitcask_batch_t *);
 void bitcask_batch_free(bitcask_batch_t *);
@@ -37,6 +51,8 @@ void bitcask_batch_free(bitcask_batch_t *);
 bitcask_status bitcask_snapshot_new(const bitcask_t *, bitcask_snapshot_t **, bitcask_error *);
 bitcask_status bitcask_snapshot_get(const bitcask_snapshot_t *, const void *, size_t, void **, size_t *,
                                     bitcask_error *);
+bitcask_status bitcask_snapshot_get_version(const bitcask_snapshot_t *, const void *, size_t, void **, size_t *,
+                                            uint64_t *, uint64_t *, bitcask_error *);
 void bitcask_snapshot_free(bitcask_snapshot_t *);
 
 bitcask_status bitcask_iter_new(const bitcask_t *, const bitcask_snapshot_t *, const bitcask_iter_options *,
@@ -46,6 +62,7 @@ bitcask_status bitcask_iter_next_many(bitcask_iter_t *, void *, size_t, size_t *
 bitcask_status bitcask_iter_seek(bitcask_iter_t *, const void *, size_t, bitcask_error *);
 const void *bitcask_iter_key(const bitcask_iter_t *, size_t *);
 const void *bitcask_iter_value(const bitcask_iter_t *, size_t *);
+uint64_t bitcask_iter_version(const bitcask_iter_t *);
 void bitcask_iter_free(bitcask_iter_t *);
 
 bitcask_status bitcask_put_json(bitcask_t *, const void *, size_t, const char *, size_t, bitcask_error *);
@@ -98,6 +115,15 @@ SAME(log_error, BITCASK_LOG_ERROR == 1);
 SAME(log_warn, BITCASK_LOG_WARN == 2);
 SAME(log_info, BITCASK_LOG_INFO == 3);
 SAME(log_debug, BITCASK_LOG_DEBUG == 4);
+
+SAME(write_ttl, BITCASK_WRITE_TTL == 1);
+SAME(write_expect, BITCASK_WRITE_EXPECT == 2);
+SAME(write_json, BITCASK_WRITE_JSON == 4);
+SAME(no_ttl, BITCASK_NO_TTL == UINT64_MAX);
+SAME(write_options_size, sizeof(bitcask_write_options) == 24);
+SAME(write_options_flags, offsetof(bitcask_write_options, flags) == 4);
+SAME(write_options_ttl_ms, offsetof(bitcask_write_options, ttl_ms) == 8);
+SAME(write_options_expected_version, offsetof(bitcask_write_options, expected_version) == 16);
 
 SAME(status_is_int32, sizeof(bitcask_status) == 4 && (bitcask_status)-1 < 0);
 SAME(error_size, sizeof(bitcask_error) == 268);
