@@ -316,6 +316,8 @@
  *   merge_done_bytes  how many of them were passed
  *   corrupt_records  damage met: each damaged record that the open found, and each
  *                    read since that met damage, also of the same record again
+ *   damaged_hints    hints that iterators and snapshots found damaged since open, and
+ *                    did without
  *   background_errors  failures of background work since open
  *   degraded         null, or why unknown and older keys answer E_CORRUPT
  *   poisoned         null, or why writes are refused
@@ -1262,7 +1264,7 @@ void bitcask_snapshot_free(bitcask_snapshot_t *snapshot);
  * Makes an iterator. It stands before its first key: call bitcask_iter_next() to come to it.
  *
  * The first iterator after new writes sorts these in memory, about a microsecond each; those of segments that have a
- * hint, which the library makes in the background, need nothing. The keys of a segment are read in pieces of 128 KiB.
+ * hint, which the library makes in the background, need nothing. The keys of a segment are read in pieces of 64 KiB.
  *
  * @param db        the store; not NULL
  * @param snapshot  what to go through: a snapshot of `db`, or NULL for the store as it is now
@@ -1327,9 +1329,9 @@ bitcask_status bitcask_iter_next_many(bitcask_iter_t *iter,
  * @param iter  the iterator; not NULL
  * @param key   `key_len` bytes, at most 65536; may be NULL if `key_len` is 0
  * @param err   receives the reason of a failure; may be NULL
- * @return BITCASK_OK, or: E_INVALID, E_TOO_LARGE, E_CORRUPT, E_IO, E_NO_MEMORY, E_CLOSED, E_FORKED
+ * @return BITCASK_OK, or: E_INVALID, E_TOO_LARGE, E_CLOSED, E_FORKED
  *
- * Threads: one at a time an iterator. Blocks: while the device reads. Since 1.0.0.
+ * Threads: one at a time an iterator. Does not block: reading is left to the next call. Since 1.0.0.
  */
 bitcask_status bitcask_iter_seek(bitcask_iter_t *iter,
                                  const void *key,

@@ -43,6 +43,8 @@ pub struct Stats {
     /// Damage met since open: each damaged record that the open found, and then each read that met damage, so a
     /// record read twice counts twice. A stretch in which the open finds no record counts as one.
     pub corrupt_records: u64,
+    /// Hints that scans and snapshots found damaged since open, and did without.
+    pub damaged_hints: u64,
     /// Failures of background work since open.
     pub background_errors: u64,
     /// Bytes of an incomplete or unproven tail that the last open discarded.
@@ -103,7 +105,7 @@ impl Stats {
         }
     }
 
-    fn fields(&self) -> [(&'static str, Field<'_>); 29] {
+    fn fields(&self) -> [(&'static str, Field<'_>); 30] {
         use Field::{Condition, Number, Text, Version};
         // No `..`: a new field stops the build here.
         let Stats {
@@ -125,6 +127,7 @@ impl Stats {
             merge_input_bytes,
             merge_done_bytes,
             corrupt_records,
+            damaged_hints,
             background_errors,
             recovered_bytes_discarded,
             recovered_records,
@@ -156,6 +159,7 @@ impl Stats {
             ("merge_input_bytes", Number(*merge_input_bytes)),
             ("merge_done_bytes", Number(*merge_done_bytes)),
             ("corrupt_records", Number(*corrupt_records)),
+            ("damaged_hints", Number(*damaged_hints)),
             ("background_errors", Number(*background_errors)),
             ("recovered_bytes_discarded", Number(*recovered_bytes_discarded)),
             ("recovered_records", Number(*recovered_records)),
@@ -196,8 +200,8 @@ mod tests {
              \"bytes_written\":0,\"records_written\":0,\"compressed_raw_bytes\":0,\"compressed_bytes\":0,\
              \"unsynced_bytes\":0,\"syncs\":7,\"rotations\":0,\
              \"merges\":0,\"merge_written_bytes\":0,\"merge_input_bytes\":0,\"merge_done_bytes\":0,\
-             \"corrupt_records\":0,\"background_errors\":0,\"recovered_bytes_discarded\":0,\"recovered_records\":0,\
-             \"opened_from_checkpoint\":0,\"last_version\":\"18446744073709551615\",\"generation\":2,\
+             \"corrupt_records\":0,\"damaged_hints\":0,\"background_errors\":0,\"recovered_bytes_discarded\":0,\
+             \"recovered_records\":0,\"opened_from_checkpoint\":0,\"last_version\":\"18446744073709551615\",\"generation\":2,\
              \"database_id\":\"0123456789abcdef0123456789abcdef\",\"history_id\":\"\",\
              \"degraded\":\"segment \\\"7\\\"\\nis damaged\",\"poisoned\":null,\"last_background_error\":null}"
         );
@@ -251,6 +255,7 @@ mod tests {
             &mut stats.merge_input_bytes,
             &mut stats.merge_done_bytes,
             &mut stats.corrupt_records,
+            &mut stats.damaged_hints,
             &mut stats.background_errors,
             &mut stats.recovered_bytes_discarded,
             &mut stats.recovered_records,

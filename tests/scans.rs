@@ -195,3 +195,70 @@ fn a_seek_in_large_segments_finds_its_key() {
         }
     }
 }
+
+/// A hint that is damaged behind the back of a walk costs time: the segment's records stand in for it.
+#[test]
+fn walks_and_snapshots_go_on_over_hints_that_turn_out_damaged() {
+    let (sim, mut model) = (Sim::new(3), Model::new());
+    sim.make_dirs(DIR);
+    let options = Options {
+        merge: MergeMode::Manual,
+        max_segment_bytes: 65_536,
+        checkpoint: false,
+        ..support::options(SyncMode::None)
+    };
+    let db = open(&sim, &options).expect("a new store");
+    for n in 0..6_000u32 {
+        let key = format!("{:05}", n * 7 % 5_000).into_bytes();
+        db.put(&key, &n.to_le_bytes()).expect("a put");
+        model.insert(key, n.to_le_bytes().to_vec());
+        if n % 500 == 0 {
+            db.step_log_thread().expect("jobs");
+        }
+    }
+    db.step_log_thread().expect("jobs");
+    let damage = || {
+        let hints: Vec<_> = sim.files(DIR).into_iter().filter(|(name, _)| name.ends_with(".hint")).collect();
+        hints.iter().for_each(|(name, _)| {
+            (3_000..20_000).step_by(2_000).for_each(|at| sim.corrupt(DIR, name, at, 1))
+        });
+        hints.len() as u64
+    };
+    for merged in [false, true] {
+        if merged {
+            assert!(db.merge(&merge_policy(1)).expect("a merge") > 0);
+        }
+        for (reverse, before) in [(false, 0), (true, 0), (false, 500), (true, 500)] {
+            db.step_merge_thread().expect("hints");
+            let known = db.stats().expect("stats").damaged_hints;
+            let options = ScanOptions { reverse, ..ScanOptions::default() };
+            let snapshot = Arc::new(db.snapshot().expect("a snapshot"));
+            let mut scan = Scan::new(snapshot.clone(), &options).expect("a scan");
+            let mut found = taken(&mut scan, before);
+            let hints = damage();
+            assert!(hints > 1);
+            found.extend(taken(&mut scan, usize::MAX));
+            assert!(found == expected(&model, &options), "{options:?}, merged: {merged}");
+            let met = db.stats().expect("stats").damaged_hints;
+            assert_eq!(met, known + hints, "each is met once");
+            // Who comes later does not meet it again.
+            let mut scan = Scan::new(Arc::new(db.snapshot().expect("a snapshot")), &options).expect("a scan");
+            assert!(taken(&mut scan, usize::MAX) == expected(&model, &options));
+            assert_eq!(db.stats().expect("stats").damaged_hints, met);
+        }
+        db.step_merge_thread().expect("hints");
+        let snapshot = db.snapshot().expect("a snapshot");
+        let then = model.clone();
+        for n in (0..5_000).step_by(3) {
+            let key = format!("{n:05}").into_bytes();
+            db.put(&key, b"new").expect("a put");
+            model.insert(key, b"new".to_vec());
+        }
+        damage();
+        for n in 0..5_100 {
+            let key = format!("{n:05}").into_bytes();
+            assert_eq!(snapshot.get(&key, <[u8]>::to_vec).expect("a get").as_ref(), then.get(&key));
+        }
+    }
+    assert_eq!(db.stats().expect("stats").corrupt_records, 0);
+}

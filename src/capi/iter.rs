@@ -45,7 +45,7 @@ pub struct IterOptions {
 /// Makes an iterator. It stands before its first key: call bitcask_iter_next() to come to it.
 ///
 /// The first iterator after new writes sorts these in memory, about a microsecond each; those of segments that have a
-/// hint, which the library makes in the background, need nothing. The keys of a segment are read in pieces of 128 KiB.
+/// hint, which the library makes in the background, need nothing. The keys of a segment are read in pieces of 64 KiB.
 ///
 /// @param db        the store; not NULL
 /// @param snapshot  what to go through: a snapshot of `db`, or NULL for the store as it is now
@@ -139,27 +139,12 @@ pub unsafe extern "C" fn bitcask_iter_next_many(
             if buf.is_null() && cap > 0 {
                 return Err(Error::Invalid(format!("buf is NULL but cap is {cap}")));
             }
-            let (mut entries, mut used) = (0usize, 0usize);
-            let answer = loop {
-                match scan.advance() {
-                    Ok(true) => {}
-                    Ok(false) => break BITCASK_DONE,
-                    Err(err) if entries == 0 => return Err(err),
-                    Err(_) => {
-                        // It comes again with the next call.
-                        scan.step_back();
-                        break BITCASK_OK;
-                    }
-                }
-                let (Some(key), Some(value)) = (scan.key(), scan.value()) else { break BITCASK_DONE };
+            let (mut entries, mut used, mut refused) = (0usize, 0usize, 0usize);
+            let more = scan.take_while(|key, value| {
                 let needed = 8 + key.len() + value.len();
                 if needed > cap - used {
-                    scan.step_back();
-                    if entries == 0 {
-                        len.set(needed);
-                        return Ok(BITCASK_BUFFER_TOO_SMALL);
-                    }
-                    break BITCASK_OK;
+                    refused = needed;
+                    return false;
                 }
                 // `needed` bytes can be written there. It is no slice, because the caller need not have initialised it.
                 let mut to = buf.cast::<u8>().add(used);
@@ -168,10 +153,15 @@ pub unsafe extern "C" fn bitcask_iter_next_many(
                     to = to.add(part.len());
                 }
                 (entries, used) = (entries + 1, used + needed);
-            };
+                true
+            })?;
+            if entries == 0 && more {
+                len.set(refused);
+                return Ok(BITCASK_BUFFER_TOO_SMALL);
+            }
             count.set(entries);
             len.set(used);
-            Ok(if entries > 0 { BITCASK_OK } else { answer })
+            Ok(if entries > 0 { BITCASK_OK } else { BITCASK_DONE })
         })
     }
 }
@@ -182,9 +172,9 @@ pub unsafe extern "C" fn bitcask_iter_next_many(
 /// @param iter  the iterator; not NULL
 /// @param key   `key_len` bytes, at most 65536; may be NULL if `key_len` is 0
 /// @param err   receives the reason of a failure; may be NULL
-/// @return BITCASK_OK, or: E_INVALID, E_TOO_LARGE, E_CORRUPT, E_IO, E_NO_MEMORY, E_CLOSED, E_FORKED
+/// @return BITCASK_OK, or: E_INVALID, E_TOO_LARGE, E_CLOSED, E_FORKED
 ///
-/// Threads: one at a time an iterator. Blocks: while the device reads. Since 1.0.0.
+/// Threads: one at a time an iterator. Does not block: reading is left to the next call. Since 1.0.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bitcask_iter_seek(
     iter: *mut IterHandle,

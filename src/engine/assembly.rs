@@ -7,6 +7,7 @@ use super::recover::Judgement;
 use super::segment_files::too_many_segments;
 use super::shared::{growing_map_len, may_map};
 use crate::error::Result;
+use crate::format::manifest::SegmentEntry;
 use crate::io::env::File;
 use crate::keydir::location::SegmentSlot;
 use crate::segment::view::{Segment, SegmentId};
@@ -21,16 +22,14 @@ pub(super) struct Assembly<F: File> {
 }
 
 impl<F: File> Assembly<F> {
-    /// Adds a file whose first `stated` bytes are the segment; one that will be appended to is mapped further.
-    fn add(
+    /// Adds a listed file whose first `stated` bytes are the segment; one that will be appended to is mapped further.
+    pub(super) fn add_listed(
         &mut self,
-        number: u64,
-        uid: u64,
-        file: F,
-        file_len: u64,
+        listed: Listed<F>,
         stated: u64,
         grows: bool,
     ) -> Result<Arc<Segment<F>>> {
+        let Listed { entry: SegmentEntry { number, uid, run, .. }, file, file_len, .. } = listed;
         let at = self.segments.len();
         let slot = SegmentSlot::nth(at).ok_or_else(too_many_segments)?;
         let id = SegmentId { number, uid, slot };
@@ -38,21 +37,11 @@ impl<F: File> Assembly<F> {
         let map_len = if grows { growing_map_len(self.max_segment_bytes) } else { readable };
         let mapped = self.mapped && may_map(slot);
         let mut segment = Segment::new(id, file, readable, mapped.then_some(map_len));
+        segment.run = run;
         segment.surplus_bytes = if grows { 0 } else { file_len - readable };
         let segment = Arc::new(segment);
         self.segments.push((segment.clone(), stated));
         Ok(segment)
-    }
-
-    /// Adds a listed file of which the first `stated` bytes count.
-    pub(super) fn add_listed(
-        &mut self,
-        listed: Listed<F>,
-        stated: u64,
-        grows: bool,
-    ) -> Result<Arc<Segment<F>>> {
-        let Listed { entry, file, file_len, .. } = listed;
-        self.add(entry.number, entry.uid, file, file_len, stated, grows)
     }
 
     /// Adds the sealed segments.

@@ -229,6 +229,7 @@ impl<E: Env> Inner<E> {
             merge_input_bytes: self.counters.merge_input_bytes.load(Ordering::Relaxed),
             merge_done_bytes: self.counters.merge_done_bytes.load(Ordering::Relaxed),
             corrupt_records: self.counters.corrupt_records.load(Ordering::Relaxed),
+            damaged_hints: self.counters.damaged_hints.load(Ordering::Relaxed),
             background_errors: self.health.background_errors(),
             recovered_bytes_discarded: self.counters.recovered_bytes_discarded.load(Ordering::Relaxed),
             recovered_records: self.counters.recovered_records.load(Ordering::Relaxed),

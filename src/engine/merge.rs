@@ -199,11 +199,12 @@ impl<E: Env> Inner<E> {
 
     fn merge_inputs(&self, inputs: &[Input<E>], older: Older<'_, E>, mut pace: Pace<'_>) -> Result<Merged> {
         let mut unlisted = Unlisted { store: self, names: Vec::new(), segments: Vec::new() };
-        let mut survivors = Survivors::new(self, inputs, older);
+        let mut survivors = Survivors::new(self, inputs, older)?;
         let mut outputs = Vec::new();
         let mut first = survivors.next(&mut pace)?;
         while let Some(record) = first {
-            let written = self.write_output(inputs, &mut survivors, record, &mut unlisted, &mut pace)?;
+            let run = outputs.first().map(|first: &Output<E>| first.segment.number);
+            let written = self.write_output(run, inputs, &mut survivors, record, &mut unlisted, &mut pace)?;
             let Some((output, rest)) = written else {
                 return Ok(Merged::Stopped);
             };
@@ -256,10 +257,11 @@ impl<E: Env> Inner<E> {
         Ok(Merged::Done { from: amount(&from), to: amount(&to) })
     }
 
-    /// Writes one output, from `record` on until it is full; `None` when the store is closing. Answers also the record
-    /// that did not fit any more.
+    /// Writes one output of `run`, or the first of a run, from `record` on until it is full; `None` when the store is
+    /// closing. Answers also the record that did not fit any more.
     fn write_output(
         &self,
+        run: Option<u64>,
         inputs: &[Input<E>],
         survivors: &mut Survivors<'_, E>,
         mut record: Survivor,
@@ -303,7 +305,9 @@ impl<E: Env> Inner<E> {
         }
         let segment = self.view.add(Some(inputs[0].segment.slot), |slot| {
             let map_len = (self.mapped && may_map(slot)).then_some(sealed.len);
-            Ok(Arc::new(Segment::new(SegmentId { number, uid, slot }, file, sealed.len, map_len)))
+            let mut segment = Segment::new(SegmentId { number, uid, slot }, file, sealed.len, map_len);
+            segment.run = run.or(Some(number));
+            Ok(Arc::new(segment))
         })?;
         segment.set_hint_state(HintState::Whole);
         unlisted.segments.push(segment.clone());
@@ -376,11 +380,10 @@ impl<E: Env> Inner<E> {
             let what = "the segments that were merged are not side by side";
             return Err(ReplaceError::Unchanged(Error::corrupt(names::MANIFEST, 0, what)));
         };
-        let run = outputs.first().map(|output| output.segment.number);
         let entries = outputs.iter().map(|output| SegmentEntry {
             number: output.segment.number,
             uid: output.segment.uid,
-            run,
+            run: output.segment.run,
             state: SegmentState::Sealed(output.sealed),
         });
         next.segments.splice(range, entries);

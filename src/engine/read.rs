@@ -313,7 +313,7 @@ impl<E: Env> Inner<E> {
 
     /// What a read came to. If it met damage, that is counted, and the log is told.
     #[inline]
-    fn noted<T>(&self, read: Result<T>) -> Result<T> {
+    pub(super) fn noted<T>(&self, read: Result<T>) -> Result<T> {
         read.map_err(|err| self.met(err))
     }
 

@@ -201,7 +201,7 @@ impl<E: Env> Inner<E> {
         readable: u64,
         sealed: Option<u64>,
     ) -> Result<Arc<Segment<FileOf<E>>>> {
-        let Listed { entry: SegmentEntry { number, uid, .. }, file, file_len, name, .. } = listed;
+        let Listed { entry: SegmentEntry { number, uid, run, .. }, file, file_len, name, .. } = listed;
         if file_len < readable {
             return Err(Error::corrupt(name, file_len, format!("it ends there, not at byte {readable}")));
         }
@@ -210,6 +210,7 @@ impl<E: Env> Inner<E> {
             let mapped = self.mapped && may_map(slot);
             let id = SegmentId { number, uid, slot };
             let mut segment = Segment::new(id, file, readable, mapped.then_some(map_len));
+            segment.run = run;
             segment.surplus_bytes = sealed.map_or(0, |len| file_len - len);
             Ok(Arc::new(segment))
         })

@@ -72,6 +72,7 @@ pub(crate) struct Counters {
     pub(crate) syncs: AtomicU64,
     pub(crate) rotations: AtomicU64,
     pub(crate) corrupt_records: AtomicU64,
+    pub(crate) damaged_hints: AtomicU64,
     pub(crate) recovered_bytes_discarded: AtomicU64,
     pub(crate) recovered_records: AtomicU64,
     /// Of the values that puts and batches compressed: their own bytes, and those they were stored in.

@@ -12,14 +12,14 @@ use crate::error::{Error, Result};
 use crate::format::filter;
 use crate::format::hint::HintEntry;
 use crate::format::names;
-use crate::format::record::Flags;
+use crate::format::record::{Flags, Record};
 use crate::io::env::{Dir, Env};
 use crate::keydir::Digest;
 use crate::segment::hint_reader::Hint;
 use crate::segment::hint_writer::HintId;
-use crate::segment::run_cursor::{Direction, Input, RunCursor, SortedRun, Start};
+use crate::segment::run_cursor::{Direction, Link, RunCursor, SortedRun, Start};
 use crate::segment::view::{HintState, Segment, View};
-use crate::sync::{Arc, Ordering};
+use crate::sync::{Arc, AtomicBool, Ordering};
 use once_cell::sync::OnceCell;
 use std::ops::Range;
 
@@ -38,6 +38,14 @@ pub struct Snapshot<E: Env> {
 struct OpenHint<E: Env> {
     hint: Arc<Hint<FileOf<E>>>,
     filter: OnceCell<Option<Vec<u8>>>,
+    /// Whether a block turned out damaged, after which nobody looks at it any more.
+    is_damaged: AtomicBool,
+}
+
+impl<E: Env> OpenHint<E> {
+    fn new(hint: Arc<Hint<FileOf<E>>>) -> Self {
+        OpenHint { hint, filter: OnceCell::new(), is_damaged: AtomicBool::new(false) }
+    }
 }
 
 /// Where a record is: the place of its segment in the log, and what a hint says of it.
@@ -128,13 +136,18 @@ impl<E: Env> Snapshot<E> {
             return found.transpose();
         }
         self.check_sound()?;
-        let Some(found) = self.find(key, digest)? else { return Ok(None) };
+        let found = loop {
+            match self.find(key, digest) {
+                Err(err) if self.forsake_hint(&err) => {}
+                found => break found?,
+            }
+        };
+        let Some(found) = found else { return Ok(None) };
         if !found.is_live(self.store.env.now_ns()) {
             return Ok(None);
         }
-        let segment = self.segment(found.rank);
-        let record = segment.read(found.offset, found.len, &mut buf)?;
-        let meta = Meta::of(&record.header);
+        let record = self.read(&found, key, &mut buf)?;
+        let (segment, meta) = (self.segment(found.rank), Meta::of(&record.header));
         self.store.value_of(segment, found.offset, &record, |value| read(value, meta)).map(Some)
     }
 
@@ -169,6 +182,22 @@ impl<E: Env> Snapshot<E> {
         self.view.at(rank)
     }
 
+    /// The record of `key` that a hint tells of, or a run in memory.
+    #[inline]
+    pub(crate) fn read<'a>(&'a self, found: &Found, key: &[u8], buf: &'a mut Vec<u8>) -> Result<Record<'a>> {
+        let segment = self.segment(found.rank);
+        let record = self.store.noted(segment.read(found.offset, found.len, buf))?;
+        if record.key != key {
+            return self.store.noted(Err(segment.damaged(found.offset, "the record is another key's")));
+        }
+        Ok(record)
+    }
+
+    /// The value of a record that is compressed, into `out`.
+    pub(crate) fn decompress(&self, found: &Found, record: &Record<'_>, out: &mut Vec<u8>) -> Result<()> {
+        self.store.noted(self.segment(found.rank).decompress(found.offset, record, out))
+    }
+
     /// Bytes of a record where they are mapped.
     pub(crate) fn bytes(&self, found: &Found, range: Range<usize>) -> Option<&[u8]> {
         let record = self.segment(found.rank).mapped(found.offset, found.len)?;
@@ -184,33 +213,54 @@ impl<E: Env> Snapshot<E> {
         }
     }
 
-    /// Sorted runs in which all records of the snapshot are, and maybe later ones.
-    pub(crate) fn runs(&self) -> Result<Vec<Input<FileOf<E>>>> {
-        let mut runs = Vec::new();
+    /// Sorted records in which all of the snapshot are, and maybe later ones; oldest segment first.
+    pub(crate) fn links(&self) -> Result<Vec<Link<FileOf<E>>>> {
+        let mut links = Vec::new();
         for rank in 0..=self.active {
-            let found = self.runs_of(rank)?.into_iter().map(|run| Input { run, rank });
-            runs.extend(found);
+            links.extend(self.links_of(rank)?);
         }
-        Ok(runs)
+        Ok(links)
     }
 
-    fn runs_of(&self, rank: usize) -> Result<Vec<SortedRun<FileOf<E>>>> {
+    fn links_of(&self, rank: usize) -> Result<Vec<Link<FileOf<E>>>> {
         if self.end_of(rank) == 0 {
             return Ok(Vec::new());
         }
-        if let Some(open) = self.hint(rank)? {
-            return Ok(vec![SortedRun::Hint(open.hint.clone())]);
-        }
         let segment = self.segment(rank);
+        let link = |records| Link { records, rank, run: segment.run };
+        if let Some(open) = self.hint(rank)? {
+            return Ok(vec![link(SortedRun::Hint(open.hint.clone()))]);
+        }
         let runs = segment.runs_upto(self.end_of(rank))?;
-        Ok(runs.into_iter().map(SortedRun::Memory).collect())
+        Ok(runs.into_iter().map(|run| link(SortedRun::Memory(run))).collect())
+    }
+
+    /// Does without a hint in which `err` met damage, from now on; `false` when it met something else. The segment's
+    /// records stand in for it, and the merge thread makes it again.
+    #[cold]
+    pub(crate) fn forsake_hint(&self, err: &Error) -> bool {
+        let Error::Corrupt { file, .. } = err else { return false };
+        let opened = (0..).zip(&self.hints).filter_map(|(rank, hint)| Some((rank, hint.get()?.as_ref()?)));
+        let Some((rank, open)) = opened.into_iter().find(|(_, open)| open.hint.name() == file) else {
+            return false;
+        };
+        if open.is_damaged.swap(true, Ordering::Relaxed) {
+            return true;
+        }
+        self.store.health.tell_damage(err);
+        self.store.counters.damaged_hints.fetch_add(1, Ordering::Relaxed);
+        if self.segment(rank).hint_state() == HintState::Whole {
+            self.segment(rank).set_hint_state(HintState::Missing);
+            self.store.merge_bell.ring();
+        }
+        true
     }
 
     fn hint(&self, rank: usize) -> Result<Option<&OpenHint<E>>> {
         let opened = self.hints[rank].get_or_try_init(|| {
             let segment = self.segment(rank);
             if let Some(hint) = segment.kept_hint() {
-                return Ok(Some(OpenHint { hint: hint.clone(), filter: OnceCell::new() }));
+                return Ok(Some(OpenHint::new(hint.clone())));
             }
             // Only a sealed segment has one.
             if segment.hint_state() != HintState::Whole {
@@ -224,10 +274,9 @@ impl<E: Env> Snapshot<E> {
             };
             // One that is gone, or that cannot be opened, costs time and nothing else.
             let Ok(file) = self.store.dir.open(&name, false) else { return Ok(None) };
-            let hint = Hint::open(file, name, id)?.map(Arc::new);
-            Ok(hint.map(|hint| OpenHint { hint, filter: OnceCell::new() }))
+            Ok(Hint::open(file, name, id)?.map(|hint| OpenHint::new(Arc::new(hint))))
         });
-        Ok(opened?.as_ref())
+        Ok(opened?.as_ref().filter(|open| !open.is_damaged.load(Ordering::Relaxed)))
     }
 
     /// The newest record of `key` in the snapshot.
@@ -240,9 +289,9 @@ impl<E: Env> Snapshot<E> {
                 }
             }
             let mut newest: Option<Found> = None;
-            for run in self.runs_of(rank)? {
-                let mut cursor = RunCursor::new(run);
-                cursor.seek(Start::At(key), Direction::Forward)?;
+            for link in self.links_of(rank)? {
+                let mut cursor = RunCursor::new(vec![link], Direction::Forward);
+                cursor.seek(Start::At(key))?;
                 while let Some(entry) = cursor.entry().filter(|entry| entry.key == key) {
                     if entry.offset < self.end_of(rank) {
                         let found = Found::new(rank, &entry);
@@ -251,7 +300,7 @@ impl<E: Env> Snapshot<E> {
                         }
                         break;
                     }
-                    cursor.advance(Direction::Forward)?;
+                    cursor.advance()?;
                 }
             }
             if newest.is_some() {

@@ -11,8 +11,9 @@ use crate::error::Result;
 use crate::format::record::Flags;
 use crate::io::env::Env;
 use crate::keydir::Digest;
-use crate::segment::hint_cursor::MergedHints;
 use crate::segment::hint_reader::Hint;
+use crate::segment::merged_runs::MergedRuns;
+use crate::segment::run_cursor::{Direction, Link, SortedRun, Start};
 use crate::segment::view::Segment;
 use crate::sync::{Arc, Ordering};
 use std::ops::Range;
@@ -48,7 +49,7 @@ pub(super) struct Survivors<'m, E: Env> {
     inputs: &'m [Input<E>],
     older: Older<'m, E>,
     now_ns: u64,
-    merged: MergedHints<'m, FileOf<E>>,
+    merged: MergedRuns<FileOf<E>>,
     /// The key of the entry before.
     last_key: Option<Vec<u8>>,
     group: Vec<(Survivor, Flags, Option<u64>)>,
@@ -65,13 +66,19 @@ pub(super) struct Survivors<'m, E: Env> {
 }
 
 impl<'m, E: Env> Survivors<'m, E> {
-    pub(super) fn new(store: &'m Inner<E>, inputs: &'m [Input<E>], older: Older<'m, E>) -> Self {
-        Survivors {
+    pub(super) fn new(store: &'m Inner<E>, inputs: &'m [Input<E>], older: Older<'m, E>) -> Result<Self> {
+        let links = inputs.iter().enumerate().map(|(rank, input)| {
+            let records = SortedRun::Hint(input.hint.clone());
+            Link { records, rank, run: input.segment.run }
+        });
+        let mut merged = MergedRuns::new(links, Direction::Forward);
+        merged.seek(Start::End)?;
+        Ok(Survivors {
             store,
             inputs,
             older,
             now_ns: store.env.now_ns(),
-            merged: MergedHints::new(inputs.iter().map(|input| &*input.hint)),
+            merged,
             last_key: None,
             group: Vec::with_capacity(GROUP),
             keys: Vec::new(),
@@ -80,7 +87,7 @@ impl<'m, E: Env> Survivors<'m, E> {
             highest_dropped: 0,
             passed_bytes: 0,
             stopped: false,
-        }
+        })
     }
 
     /// The next record to keep. Its key is there until the next call. What is passed on the way is at the cost of `pace`.
@@ -109,7 +116,7 @@ impl<'m, E: Env> Survivors<'m, E> {
         self.keys.clear();
         self.next = 0;
         let mut bytes = 0;
-        while self.group.len() < GROUP && bytes < GROUP_BYTES && self.merged.advance()? {
+        while self.group.len() < GROUP && bytes < GROUP_BYTES {
             let Some((input, entry)) = self.merged.entry() else { break };
             self.passed_bytes += entry.record_len();
             self.store.counters.merge_done_bytes.store(self.passed_bytes, Ordering::Relaxed);
@@ -119,6 +126,7 @@ impl<'m, E: Env> Survivors<'m, E> {
                 return Ok(false);
             }
             if self.last_key.as_deref() == Some(entry.key) {
+                self.merged.advance()?;
                 continue;
             }
             let last = self.last_key.get_or_insert_default();
@@ -132,6 +140,7 @@ impl<'m, E: Env> Survivors<'m, E> {
             bytes += len;
             let survivor = Survivor { input, offset, len, digest, version, as_tombstone: false, key };
             self.group.push((survivor, entry.flags, entry.deadline));
+            self.merged.advance()?;
         }
         for (record, ..) in &self.group {
             self.store.keydir.prefetch(record.digest);

@@ -1,20 +1,21 @@
 //! Walks through a snapshot in the order of the keys.
 //!
-//! The runs of all segments are merged, and of each key the newest record decides. Keys are gathered some ahead, so that
-//! the values of several are on their way from memory at the same time; the first few one by one, for short scans.
+//! The runs of all segments are merged, and of each key the newest record decides. Keys are gathered in groups, so that
+//! the values of several are on their way from memory at the same time; a group ahead of the one that is handed out, so
+//! that they have time to arrive. The first few keys are gathered one by one, for short scans.
 
 use crate::engine::{Found, Snapshot};
 use crate::error::{Error, Result};
 use crate::format::compressed::Scratch;
 use crate::format::record::{Flags, MAX_KEY_LEN};
 use crate::io::env::{Dir, Env};
-use crate::segment::run_cursor::{Direction, MergedRuns, Start};
-use crate::segment::runs::prefix;
+use crate::segment::merged_runs::MergedRuns;
+use crate::segment::run_cursor::{Direction, Start};
 use crate::sync::Arc;
 use std::ops::Range;
 
 /// The most keys that are gathered at a time.
-const GROUP: usize = 64;
+const GROUP: usize = 32;
 
 /// Which part of a snapshot a scan walks through, and how.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,19 +44,66 @@ pub struct Scan<E: Env> {
     upper: Option<Vec<u8>>,
     /// Whether the runs stand where the walk is to go on.
     placed: bool,
-    /// The last key of the group before, which the walk goes on behind if the runs are not placed.
-    passed: Option<Vec<u8>>,
-    group: Vec<(Found, Range<usize>)>,
-    /// Keys of the group.
-    keys: Vec<u8>,
+    /// Where the walk goes on if they do not.
+    place: Place,
+    group: Group,
     /// The first of the group that was not handed out.
     next: usize,
-    group_len: usize,
     current: Option<usize>,
+    /// The group after that one, if it was gathered already.
+    ahead: Group,
+    /// How many keys are gathered next.
+    group_len: usize,
     buf: Vec<u8>,
     value: Range<usize>,
     /// The value, if it was compressed.
     raw: Option<Scratch>,
+}
+
+/// A place among the keys, as [`Start`] has them.
+enum Place {
+    End,
+    At(Vec<u8>),
+    Beyond(Vec<u8>),
+}
+
+impl Place {
+    fn start(&self) -> Start<'_> {
+        match self {
+            Place::End => Start::End,
+            Place::At(key) => Start::At(key),
+            Place::Beyond(key) => Start::Beyond(key),
+        }
+    }
+
+    /// Moves to the place beyond `key`.
+    fn pass(&mut self, key: &[u8]) {
+        let mut held = match std::mem::replace(self, Place::End) {
+            Place::End => Vec::new(),
+            Place::At(held) | Place::Beyond(held) => held,
+        };
+        held.clear();
+        held.extend_from_slice(key);
+        *self = Place::Beyond(held);
+    }
+}
+
+/// Keys that follow each other, and where their newest records are.
+#[derive(Default)]
+struct Group {
+    found: Vec<(Found, Range<usize>)>,
+    keys: Vec<u8>,
+}
+
+impl Group {
+    fn clear(&mut self) {
+        self.found.clear();
+        self.keys.clear();
+    }
+
+    fn key(&self, at: usize) -> &[u8] {
+        &self.keys[self.found[at].1.clone()]
+    }
 }
 
 impl<E: Env> Scan<E> {
@@ -70,20 +118,27 @@ impl<E: Env> Scan<E> {
         let direction = if options.reverse { Direction::Reverse } else { Direction::Forward };
         let past_prefix = successor(options.prefix);
         let upper = [Some(options.upper).filter(|upper| !upper.is_empty()), past_prefix.as_deref()];
+        let lower = options.lower.max(options.prefix).to_vec();
+        let upper = upper.into_iter().flatten().min().map(<[u8]>::to_vec);
+        let place = match (direction, &upper) {
+            (Direction::Forward, _) if !lower.is_empty() => Place::At(lower.clone()),
+            (Direction::Reverse, Some(upper)) => Place::Beyond(upper.clone()),
+            _ => Place::End,
+        };
         Ok(Scan {
-            runs: MergedRuns::new(snapshot.runs()?, direction),
+            runs: MergedRuns::new(snapshot.links()?, direction),
             snapshot,
             direction,
             keys_only: options.keys_only,
-            lower: options.lower.max(options.prefix).to_vec(),
-            upper: upper.into_iter().flatten().min().map(<[u8]>::to_vec),
+            lower,
+            upper,
             placed: false,
-            passed: None,
-            group: Vec::with_capacity(GROUP),
-            keys: Vec::new(),
+            place,
+            group: Group::default(),
             next: 0,
-            group_len: 1,
             current: None,
+            ahead: Group::default(),
+            group_len: 1,
             buf: Vec::new(),
             value: 0..0,
             raw: None,
@@ -93,12 +148,18 @@ impl<E: Env> Scan<E> {
     /// Moves to the next key; `false` at the end, where it stays.
     ///
     /// # Errors
-    /// `Corrupt` when the record is damaged, and the next call goes on behind it, or when a hint is; `Io`, `NoMemory`;
-    /// `Closed`, `Forked`.
+    /// `Corrupt` when the record is damaged, and the next call goes on behind it; `Io`, `NoMemory`; `Closed`, `Forked`.
     pub fn advance(&mut self) -> Result<bool> {
         self.current = None;
         self.snapshot.check_open()?;
-        if self.next == self.group.len() && !self.gather()? {
+        self.step()
+    }
+
+    /// [`Scan::advance`] for those who know that the store is open.
+    #[inline]
+    fn step(&mut self) -> Result<bool> {
+        self.current = None;
+        if self.next == self.group.found.len() && !self.go_on()? {
             return Ok(false);
         }
         let at = self.next;
@@ -110,46 +171,62 @@ impl<E: Env> Scan<E> {
         Ok(true)
     }
 
-    /// Goes back by the one call of [`Scan::advance`] that came just before this.
-    pub(crate) fn step_back(&mut self) {
-        self.next = self.next.saturating_sub(1);
+    /// Hands the next keys and their values to `take`, until it answers `false` and so refuses the last one, which the
+    /// next call begins with. `false` when there are no more.
+    ///
+    /// # Errors
+    /// As [`Scan::advance`], for the first key; what is wrong with a later one is answered by the next call.
+    pub fn take_while(&mut self, mut take: impl FnMut(&[u8], &[u8]) -> bool) -> Result<bool> {
         self.current = None;
+        self.snapshot.check_open()?;
+        let mut taken = false;
+        loop {
+            match self.step() {
+                Ok(false) => return Ok(false),
+                Err(err) if !taken => return Err(err),
+                Ok(true) if self.key().zip(self.value()).is_some_and(|(key, value)| take(key, value)) => {
+                    taken = true
+                }
+                Ok(true) | Err(_) => {
+                    self.next = self.next.saturating_sub(1);
+                    self.current = None;
+                    return Ok(true);
+                }
+            }
+        }
     }
 
     /// Goes to `key`: the next call of [`Scan::advance`] moves to the first key from there on, in the scan's direction and
-    /// within its bounds.
+    /// within its bounds. Reads nothing yet.
     ///
     /// # Errors
-    /// `TooLarge` for a key that no store can hold; as [`Scan::advance`].
+    /// `TooLarge` for a key that no store can hold; `Closed`, `Forked`.
     pub fn seek(&mut self, key: &[u8]) -> Result<()> {
         self.snapshot.check_open()?;
         if key.len() > MAX_KEY_LEN {
             return Err(Error::TooLarge { what: "key", size: key.len() as u64, limit: MAX_KEY_LEN as u64 });
         }
-        self.begin_group();
-        (self.passed, self.group_len) = (None, 1);
-        let upper = self.upper.as_deref();
-        let start = match self.direction {
-            Direction::Forward => Start::At(key.max(&self.lower)),
-            Direction::Reverse => match upper {
-                Some(upper) if key >= upper => Start::Beyond(upper),
-                _ => Start::At(key),
-            },
+        self.group.clear();
+        self.ahead.clear();
+        (self.next, self.current, self.group_len, self.placed) = (0, None, 1, false);
+        self.place = match (self.direction, &self.upper) {
+            (Direction::Forward, _) => Place::At(key.max(&self.lower).to_vec()),
+            (Direction::Reverse, Some(upper)) if key >= &upper[..] => Place::Beyond(upper.clone()),
+            (Direction::Reverse, _) => Place::At(key.to_vec()),
         };
-        self.placed = false;
-        self.runs.seek(start)?;
-        self.placed = true;
         Ok(())
     }
 
     /// The key that the scan is at; `None` before the first, after the last and after an error.
+    #[inline]
     pub fn key(&self) -> Option<&[u8]> {
-        Some(&self.keys[self.group[self.current?].1.clone()])
+        Some(self.group.key(self.current?))
     }
 
     /// Its value; empty in a scan of keys only.
+    #[inline]
     pub fn value(&self) -> Option<&[u8]> {
-        let found = &self.group[self.current?].0;
+        let (found, _) = &self.group.found[self.current?];
         if self.keys_only {
             return Some(&[]);
         }
@@ -161,18 +238,15 @@ impl<E: Env> Scan<E> {
 
     /// The version of its value.
     pub fn version(&self) -> Option<u64> {
-        Some(self.group[self.current?].0.version)
+        Some(self.group.found[self.current?].0.version)
     }
 
+    #[inline]
     fn read(&mut self, at: usize) -> Result<()> {
-        let (found, key) = &self.group[at];
-        let segment = self.snapshot.segment(found.rank);
-        let record = segment.read(found.offset, found.len, &mut self.buf)?;
-        if record.key != &self.keys[key.clone()] {
-            return Err(Error::corrupt(&segment.name, found.offset, "the record is another key's"));
-        }
+        let (found, _) = &self.group.found[at];
+        let record = self.snapshot.read(found, self.group.key(at), &mut self.buf)?;
         if record.header.flags.has(Flags::COMPRESSED) {
-            segment.decompress(found.offset, &record, self.raw.get_or_insert_with(Scratch::take))?;
+            self.snapshot.decompress(found, &record, self.raw.get_or_insert_with(Scratch::take))?;
         } else {
             self.raw = None;
             let start = record.header.value_at();
@@ -181,55 +255,78 @@ impl<E: Env> Scan<E> {
         Ok(())
     }
 
-    fn begin_group(&mut self) {
-        if let Some((_, key)) = self.group.last() {
-            let passed = self.passed.get_or_insert_default();
-            passed.clear();
-            passed.extend_from_slice(&self.keys[key.clone()]);
+    /// Comes to the next group; `false` when there are no more keys. After a failure the next call tries the same.
+    #[cold]
+    fn go_on(&mut self) -> Result<bool> {
+        std::mem::swap(&mut self.group, &mut self.ahead);
+        self.ahead.clear();
+        self.next = 0;
+        if self.group.found.is_empty() {
+            let mut group = std::mem::take(&mut self.group);
+            let gathered = self.gather(&mut group);
+            self.group = group;
+            gathered?;
         }
-        self.group.clear();
-        self.keys.clear();
-        (self.next, self.current) = (0, None);
+        if self.group.found.len() == GROUP && !self.keys_only {
+            let mut ahead = std::mem::take(&mut self.ahead);
+            // What fails here is met again when its turn comes.
+            let _ = self.gather(&mut ahead);
+            self.ahead = ahead;
+        }
+        Ok(!self.group.found.is_empty())
     }
 
-    /// Fills the group; `false` when there are no more keys. After a failure the next call tries the same.
-    fn gather(&mut self) -> Result<bool> {
-        self.begin_group();
-        if !std::mem::take(&mut self.placed) {
-            self.runs.seek(match (self.direction, &self.passed, &self.upper) {
-                (_, Some(passed), _) => Start::Beyond(passed),
-                (Direction::Forward, ..) if self.lower.is_empty() => Start::End,
-                (Direction::Forward, ..) => Start::At(&self.lower),
-                (Direction::Reverse, _, Some(upper)) => Start::Beyond(upper),
-                (Direction::Reverse, ..) => Start::End,
-            })?;
-        }
-        let now_ns = self.snapshot.now_ns();
-        while self.group.len() < self.group_len {
-            let Some((_, entry)) = self.runs.entry().filter(|(_, entry)| self.is_within(entry.key)) else {
-                break;
-            };
-            let key = self.keys.len()..self.keys.len() + entry.key.len();
-            self.keys.extend_from_slice(entry.key);
-            match self.newest(key.clone())?.filter(|found| found.is_live(now_ns)) {
-                Some(found) => self.group.push((found, key)),
-                None => self.keys.truncate(key.start),
+    /// Fills a group, also with nothing when there are no more keys. After a failure it is empty.
+    fn gather(&mut self, group: &mut Group) -> Result<()> {
+        loop {
+            group.clear();
+            match self.try_gather(group) {
+                Ok(()) => break,
+                Err(err) => {
+                    group.clear();
+                    if !self.snapshot.forsake_hint(&err) {
+                        return Err(err);
+                    }
+                    self.runs = MergedRuns::new(self.snapshot.links()?, self.direction);
+                }
             }
+        }
+        if let Some((_, key)) = group.found.last() {
+            self.place.pass(&group.keys[key.clone()]);
         }
         self.placed = true;
         self.group_len = (2 * self.group_len).min(GROUP);
-        if !self.keys_only {
-            for (found, _) in &self.group {
-                self.snapshot.segment(found.rank).prefetch(found.offset, found.len);
-            }
-        }
-        Ok(!self.group.is_empty())
+        Ok(())
     }
 
-    /// Passes all records of the key that the runs stand at, and answers the newest that is in the snapshot.
-    fn newest(&mut self, key: Range<usize>) -> Result<Option<Found>> {
-        let key = &self.keys[key];
-        let prefix = prefix(key);
+    fn try_gather(&mut self, group: &mut Group) -> Result<()> {
+        if !std::mem::take(&mut self.placed) {
+            self.runs.seek(self.place.start())?;
+        }
+        let now_ns = self.snapshot.now_ns();
+        while group.found.len() < self.group_len {
+            let Some((_, entry)) = self.runs.entry().filter(|(_, entry)| self.is_within(entry.key)) else {
+                break;
+            };
+            let key = group.keys.len()..group.keys.len() + entry.key.len();
+            group.keys.extend_from_slice(entry.key);
+            match self.newest(&group.keys[key.clone()])?.filter(|found| found.is_live(now_ns)) {
+                Some(found) => {
+                    if !self.keys_only {
+                        self.snapshot.segment(found.rank).prefetch(found.offset, found.len);
+                    }
+                    group.found.push((found, key));
+                }
+                None => group.keys.truncate(key.start),
+            }
+        }
+        Ok(())
+    }
+
+    /// Passes all records of `key`, which the runs stand at, and answers the newest that is in the snapshot.
+    #[inline]
+    fn newest(&mut self, key: &[u8]) -> Result<Option<Found>> {
+        let prefix = self.runs.prefix();
         let mut newest: Option<Found> = None;
         while let Some((rank, entry)) = self.runs.entry() {
             let is_newer = newest.is_none_or(|newest| (newest.rank, newest.offset) < (rank, entry.offset));

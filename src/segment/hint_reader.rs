@@ -81,7 +81,6 @@ impl<F: File> Hint<F> {
     ) -> Result<bool> {
         let mut bytes = Vec::new();
         for start in blocks.clone().step_by(BLOCKS_AT_ONCE) {
-            bytes.clear();
             let part = start..blocks.end.min(start + BLOCKS_AT_ONCE);
             let entries = self.index.entries(part.clone());
             if !self.read_bytes(part, &mut bytes)? || !each_entry(&bytes, entries, &mut each)? {
@@ -91,7 +90,7 @@ impl<F: File> Hint<F> {
         Ok(true)
     }
 
-    /// Appends the bytes of `blocks`, which are entries back to back, to `out`; `false` when one is damaged.
+    /// Reads the bytes of `blocks`, which are entries back to back, into `out`; `false` when one is damaged.
     ///
     /// # Errors
     /// `Io`, `NoMemory`.
@@ -129,7 +128,6 @@ impl HintIndex {
     /// # Errors
     /// `Io`, `NoMemory`.
     pub fn read_block<F: File>(&self, file: &F, block: usize, out: &mut Vec<u8>) -> Result<bool> {
-        out.clear();
         let blocks = block..block + 1;
         let whole = self.read_bytes(file, blocks.clone(), out)?;
         Ok(whole && each_entry(out, self.entries(blocks), &mut |_| Ok(()))?)
@@ -137,14 +135,16 @@ impl HintIndex {
 
     fn read_bytes<F: File>(&self, file: &F, blocks: Range<usize>, out: &mut Vec<u8>) -> Result<bool> {
         let (Some(first), Some(last)) = (self.blocks.get(blocks.start), blocks.end.checked_sub(1)) else {
+            out.clear();
             return Ok(true);
         };
-        let (from, old) = (first.offset, out.len());
+        let from = first.offset;
         let len = usize::try_from(self.end_of(last) - from).unwrap_or(usize::MAX);
-        out.try_reserve(len).map_err(|_| Error::NoMemory { bytes: len })?;
-        out.resize(old + len, 0);
-        let got = read_full(file, &mut out[old..], from).map_err(|err| Error::io("read", &self.name, err))?;
-        let mut rest = &out[old..old + got];
+        out.try_reserve(len.saturating_sub(out.len())).map_err(|_| Error::NoMemory { bytes: len })?;
+        // What is there already need not be zeroed to be written over.
+        out.resize(len, 0);
+        let got = read_full(file, out, from).map_err(|err| Error::io("read", &self.name, err))?;
+        let mut rest = &out[..got];
         for block in blocks {
             let len = usize::try_from(self.end_of(block) - self.blocks[block].offset).unwrap_or(usize::MAX);
             match rest.split_at_checked(len) {

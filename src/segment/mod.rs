@@ -1,10 +1,10 @@
 //! One file each: how a segment is appended to, read, scanned, and held while readers are in it.
 
 pub mod appender;
-pub mod hint_cursor;
 pub mod hint_finder;
 pub mod hint_reader;
 pub mod hint_writer;
+pub mod merged_runs;
 pub mod output;
 pub mod reader;
 pub mod run_cursor;

@@ -91,10 +91,13 @@ impl MemoryRun {
 }
 
 /// The first eight bytes of a key as a number: it decides most comparisons.
+#[inline]
 pub fn prefix(key: &[u8]) -> u64 {
+    if let Some(head) = key.first_chunk() {
+        return u64::from_be_bytes(*head);
+    }
     let mut head = [0; 8];
-    let len = key.len().min(head.len());
-    head[..len].copy_from_slice(&key[..len]);
+    head[..key.len()].copy_from_slice(key);
     u64::from_be_bytes(head)
 }
 

@@ -36,6 +36,9 @@ pub struct Segment<F: File> {
     pub name: String,
     pub(crate) file: F,
     pub(crate) map: Option<F::Map>,
+    /// The sorted run that it belongs to, when a merge wrote it: the segments of one run that lie side by side have their
+    /// keys in order, and none twice.
+    pub run: Option<u64>,
     /// Bytes that the file holds past the segment's end: what recovery left of a log's unproven end.
     pub(crate) surplus_bytes: u64,
     /// Bytes that no key points to and that a merge kept all the same: the header, and deletions of keys that older
@@ -92,6 +95,7 @@ impl<F: File> Segment<F> {
             name,
             file,
             map,
+            run: None,
             surplus_bytes: 0,
             unreclaimable_bytes: AtomicU64::new(0),
             hint: AtomicU8::new(HintState::Missing as u8),

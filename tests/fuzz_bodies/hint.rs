@@ -6,9 +6,11 @@ use bitcask::format::coding::{Id128, crc32c, set_u32, set_u64, u64_at};
 use bitcask::format::filter::may_contain;
 use bitcask::format::hint::{BLOCK_REF_LEN, FORMAT, HINT_HEADER_LEN, MAGIC};
 use bitcask::format::names;
-use bitcask::segment::hint_cursor::MergedHints;
 use bitcask::segment::hint_reader::Hint;
 use bitcask::segment::hint_writer::HintId;
+use bitcask::segment::merged_runs::MergedRuns;
+use bitcask::segment::run_cursor::{Direction, Link, SortedRun, Start};
+use std::sync::Arc;
 
 // As docs/FORMAT.md says.
 const AT_FORMAT: usize = 8;
@@ -61,11 +63,21 @@ fn read(bytes: &[u8]) {
             let _ = may_contain(&filter, u64::MAX / 64 * part);
         }
     }
-    let mut merged = MergedHints::new([&hint, &hint]);
-    let (mut steps, most) = (0, 2 * hint.header().entries);
-    while matches!(merged.advance(), Ok(true)) {
-        steps += 1;
-        assert!(steps <= most && merged.entry().is_some(), "step {steps} of {most}");
+    let most = 2 * hint.header().entries;
+    let hint = Arc::new(hint);
+    for (direction, run) in
+        [(Direction::Forward, None), (Direction::Reverse, None), (Direction::Forward, Some(1))]
+    {
+        let link = |rank| Link { records: SortedRun::Hint(hint.clone()), rank, run };
+        let mut merged = MergedRuns::new([0, 1].map(link), direction);
+        for start in [Start::End, Start::At(b"k"), Start::Beyond(b"\xff")] {
+            let (mut steps, mut sound) = (0, merged.seek(start).is_ok());
+            while sound && merged.entry().is_some() {
+                sound = merged.advance().is_ok();
+                steps += 1;
+                assert!(steps <= most, "step {steps} of {most}");
+            }
+        }
     }
 }
 
