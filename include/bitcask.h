@@ -913,7 +913,7 @@ void bitcask_pin_free(bitcask_pin_t *pin);
 
 /**
  * Tells whether a key has a value. The index knows; only for a value with a deadline, and in a store that is degraded,
- * see "Statistics", the value itself may be read.
+ * see "Statistics", the record is read, and of that not the value, so that a damaged one goes unnoticed.
  *
  * @param db   the store; not NULL
  * @param key  `key_len` bytes, at most 65536; may be NULL if `key_len` is 0
@@ -921,7 +921,7 @@ void bitcask_pin_free(bitcask_pin_t *pin);
  * @return BITCASK_OK: it has; BITCASK_NOT_FOUND: it has not; or: E_INVALID, E_TOO_LARGE, E_CORRUPT, E_IO,
  *         E_NO_MEMORY, E_FORKED. Note that BITCASK_OK is 0: compare, do not use the status as a truth value.
  *
- * Threads: any number. Does not block; where the value is read as bitcask_get(). Since 1.0.0.
+ * Threads: any number. Does not block; where the record is read as bitcask_get(). Since 1.0.0.
  */
 bitcask_status bitcask_exists(const bitcask_t *db,
                               const void *key,

@@ -44,6 +44,7 @@ impl<E: Env> Db<E> {
     ///
     /// # Errors
     /// As [`Db::get`].
+    #[inline]
     pub fn get_with<R>(&self, key: &[u8], read: impl FnOnce(&[u8], Meta) -> R) -> Result<Option<R>> {
         let inner = self.inner();
         inner.check_readable(key)?;
@@ -73,9 +74,7 @@ impl<E: Env> Db<E> {
     /// no store can hold; `Io` without mapping; `Forked`.
     #[inline]
     pub fn get<R>(&self, key: &[u8], read: impl FnOnce(&[u8]) -> R) -> Result<Option<R>> {
-        let inner = self.inner();
-        inner.check_readable(key)?;
-        inner.read_at(key, inner.secret.digest(key), |_, value| read(value))
+        self.get_with(key, |value, _| read(value))
     }
 
     /// As [`Db::get`], but a value longer than `room` bytes is not decompressed and not handed out: its length is the
@@ -180,10 +179,10 @@ impl<E: Env> Db<E> {
         Ok(())
     }
 
-    /// Whether `key` has a value. Reads nothing from the files unless the key may have expired.
+    /// Whether `key` has a value. Reads nothing from the files unless the key may have expired, and then no value.
     ///
     /// # Errors
-    /// As [`Db::get`].
+    /// As [`Db::get`], except that a damaged value goes unnoticed.
     pub fn exists(&self, key: &[u8]) -> Result<bool> {
         let inner = self.inner();
         inner.check_readable(key)?;
@@ -192,7 +191,7 @@ impl<E: Env> Db<E> {
         match inner.keydir.get(digest) {
             Some(at) if !at.may_expire() && inner.degraded.get().is_none() => Ok(!at.is_tombstone()),
             None if inner.degraded.get().is_none() => Ok(false),
-            _ => Ok(inner.read_at(key, digest, |_, _| ())?.is_some()),
+            _ => Ok(inner.see(key, digest)?.live(inner.env.now_ns()).is_some()),
         }
     }
 
@@ -214,21 +213,6 @@ impl<E: Env> Inner<E> {
             return Err(Error::TooLarge { what: "key", size: key.len() as u64, limit: MAX_KEY_LEN as u64 });
         }
         Ok(())
-    }
-
-    /// Hands location and value of `key` to `read`.
-    #[inline]
-    pub(super) fn read_at<R>(
-        &self,
-        key: &[u8],
-        digest: Digest,
-        read: impl FnOnce(Location, &[u8]) -> R,
-    ) -> Result<Option<R>> {
-        let mut buf = Vec::new();
-        let found = self.read_record(key, digest, &mut buf, |segment, at, record| {
-            self.value_of(segment, at.offset(), record, |value| read(at, value))
-        })?;
-        found.transpose()
     }
 
     /// Hands the value of a record to `read`, decompressed if need be.

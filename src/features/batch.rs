@@ -1,7 +1,7 @@
 //! A batch: operations gathered in memory and written whole or not at all.
 //!
-//! A key's last operation wins and the others are not written. What keys must be before it, a batch may say, too. It belongs to no store until it is written,
-//! and to one thread at a time.
+//! A key's last operation wins and the others are not written. At which versions keys must be, a batch may say, too. It
+//! belongs to no store until it is written, and to one thread at a time.
 
 use super::json;
 use crate::engine::{BatchEntry, Db, Expected, MAX_BATCH_LEN, Outcome, WriteOptions};
