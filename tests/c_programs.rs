@@ -118,6 +118,7 @@ mod examples {
         example/log: "examples-c/log.c", shared_library;
         example/reader: "examples-c/reader.c", shared_library;
         example/scan: "examples-c/scan.c", shared_library;
+        example/snapshot: "examples-c/snapshot.c", shared_library;
         example/write_options: "examples-c/write_options.c", shared_library;
         example/expiry: "examples-c/expiry.c", shared_library;
     }
