@@ -74,6 +74,13 @@ pub enum Error {
         /// The largest size accepted, in bytes; of a nesting, in levels.
         limit: u64,
     },
+    /// A deletion of a range ended early. To begin it again deletes the rest.
+    Stopped {
+        /// How many keys were deleted before.
+        deleted: u64,
+        /// What ended it.
+        source: Box<Error>,
+    },
     /// The bytes are not a JSON document that the call accepts.
     NotJson {
         /// What is wrong and where.
@@ -114,6 +121,7 @@ impl Error {
         match self {
             Error::Io { source, .. } | Error::NoSpace { source, .. } => source.raw_os_error().unwrap_or(0),
             Error::NoMemory { .. } => libc::ENOMEM,
+            Error::Stopped { source, .. } => source.os_errno(),
             _ => 0,
         }
     }
@@ -145,6 +153,9 @@ impl fmt::Display for Error {
             Error::TooLarge { what, size, limit } => {
                 write!(f, "the {what} is {size} bytes, the limit is {limit}")
             }
+            Error::Stopped { deleted, source } => {
+                write!(f, "{source}; {deleted} keys were deleted before, call again to delete the rest")
+            }
             Error::NotJson { what } => write!(f, "not JSON: {what}"),
             Error::Format { file, what } => write!(f, "{file}: {what}"),
         }
@@ -155,6 +166,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Error::Io { source, .. } | Error::NoSpace { source, .. } => Some(source),
+            Error::Stopped { source, .. } => Some(source),
             _ => None,
         }
     }

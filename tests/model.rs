@@ -7,6 +7,7 @@ mod support;
 
 use bitcask::engine::Db;
 use bitcask::features::batch::Batch;
+use bitcask::features::scan::ScanOptions;
 use bitcask::io::sim::Sim;
 use bitcask::options::{Codec, Compression, Options, SyncMode};
 use proptest::collection::vec;
@@ -35,6 +36,8 @@ enum Operation {
     PutJson(KeyNumber, u16),
     Delete(KeyNumber),
     Batch(Vec<(KeyNumber, Option<Value>)>),
+    /// From one key on, up to but not including another.
+    DeleteRange(KeyNumber, KeyNumber),
     Get(KeyNumber),
     Exists(KeyNumber),
     GetMany(Vec<KeyNumber>),
@@ -101,6 +104,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         3 => (key_number(), 0..999u16).prop_map(|(key, number)| Operation::PutJson(key, number)),
         8 => key_number().prop_map(Operation::Delete),
         6 => batch.prop_map(Operation::Batch),
+        2 => (key_number(), key_number()).prop_map(|(from, to)| Operation::DeleteRange(from, to)),
         4 => key_number().prop_map(Operation::Get),
         2 => key_number().prop_map(Operation::Exists),
         1 => vec(key_number(), 0..70).prop_map(Operation::GetMany),
@@ -236,6 +240,14 @@ fn run(sequence: &Sequence) -> Result<(), TestCaseError> {
                 check(deleted == model.remove(&key).is_some(), || format!("delete answered {deleted}"))?;
             }
             Operation::Batch(operations) => write_batch(&db, &mut model, operations)?,
+            Operation::DeleteRange(from, to) => {
+                let (lower, upper) = (&key_bytes(*from)[..], &key_bytes(*to)[..]);
+                let before = model.len();
+                model.retain(|key, _| &key[..] < lower || !upper.is_empty() && &key[..] >= upper);
+                let range = ScanOptions { lower, upper, ..ScanOptions::default() };
+                let deleted = db.delete_range(&range).map_err(failed)?;
+                check(deleted == (before - model.len()) as u64, || format!("{deleted} were deleted"))?;
+            }
             Operation::Get(number) => {
                 let key = key_bytes(*number);
                 let found = db.get(&key, <[u8]>::to_vec).map_err(failed)?;

@@ -69,6 +69,7 @@ pub(super) fn status_of(error: &Error) -> Status {
         Error::Forked => BITCASK_E_FORKED,
         Error::Poisoned { .. } => BITCASK_E_POISONED,
         Error::TooLarge { .. } => BITCASK_E_TOO_LARGE,
+        Error::Stopped { source, .. } => status_of(source),
         Error::NotJson { .. } => BITCASK_E_NOT_JSON,
         Error::Format { .. } => BITCASK_E_FORMAT,
     }

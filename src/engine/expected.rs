@@ -45,6 +45,11 @@ impl Seen {
         self.meta.filter(|meta| meta.deadline.is_none_or(|deadline| deadline > now_ns))
     }
 
+    /// Whether it is a value of this version, expired or not.
+    pub(super) fn is_of_version(&self, version: u64) -> bool {
+        self.meta.is_some_and(|meta| meta.version == version)
+    }
+
     /// Its version, 0 when it has none.
     pub(super) fn version(&self, now_ns: u64) -> u64 {
         self.live(now_ns).map_or(0, |meta| meta.version)

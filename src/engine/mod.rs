@@ -9,6 +9,7 @@ mod commits;
 mod conditional;
 mod copy;
 mod db;
+mod deletion;
 mod expected;
 mod health;
 mod hints;

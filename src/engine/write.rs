@@ -82,6 +82,15 @@ impl<E: Env> Db<E> {
     /// # Errors
     /// `TooLarge` over 256 MiB of records; `NoMemory`; otherwise as [`Db::put`], and as [`Db::get`] of what is expected.
     pub fn write_entries(&self, entries: &[BatchEntry<'_>], expected: &[Expected<'_>]) -> Result<Outcome> {
+        self.write_entries_when(entries, || self.inner().lock_when(expected))
+    }
+
+    /// Writes all `entries` as one batch if `lock` answers that it may be.
+    pub(super) fn write_entries_when<'s>(
+        &'s self,
+        entries: &[BatchEntry<'_>],
+        lock: impl FnOnce() -> Result<Locked<'s, E>>,
+    ) -> Result<Outcome> {
         let inner = self.inner();
         inner.check_writable()?;
         let mut total = 0;
@@ -105,7 +114,7 @@ impl<E: Env> Db<E> {
             return Err(Error::TooLarge { what: "batch", size: total, limit: MAX_BATCH_LEN });
         }
         let mut bytes = encode_without_headers(entries, &compressed, &drafts, total)?;
-        let mut writer = match inner.lock_when(expected)? {
+        let mut writer = match lock()? {
             Locked::Holds(writer) => writer,
             Locked::Conflict(current) => return Ok(Outcome::Conflict(current)),
         };

@@ -238,7 +238,12 @@ impl<E: Env> Scan<E> {
 
     /// The version of its value.
     pub fn version(&self) -> Option<u64> {
-        Some(self.group.found[self.current?].0.version)
+        Some(self.found()?.version)
+    }
+
+    /// Where its record is.
+    pub(crate) fn found(&self) -> Option<&Found> {
+        Some(&self.group.found[self.current?].0)
     }
 
     #[inline]

@@ -6,6 +6,7 @@ pub mod crashes;
 
 use bitcask::engine::Db;
 use bitcask::features::batch::Batch;
+use bitcask::features::scan::ScanOptions;
 use bitcask::io::env::Env;
 use bitcask::io::sim::{Rng, Sim};
 use bitcask::options::{Codec, Compression, MergePolicy, Options, SyncMode};
@@ -26,6 +27,8 @@ pub enum Write {
     Delete(usize),
     /// A batch of puts and deletions.
     Batch(Vec<(usize, Option<u32>)>),
+    /// Delete the keys from one on, up to but not including another; few enough for one batch.
+    DeleteRange(usize, usize),
 }
 
 /// One step of a history.
@@ -93,7 +96,8 @@ pub fn history(rng: &mut Rng, len: usize) -> Vec<Step> {
     (0..len)
         .map(|_| match rng.below(100) {
             0..=54 => Step::Write(Write::Put(rng.below(KEYS), fresh())),
-            55..=69 => Step::Write(Write::Delete(rng.below(KEYS))),
+            55..=67 => Step::Write(Write::Delete(rng.below(KEYS))),
+            68..=69 => Step::Write(Write::DeleteRange(rng.below(KEYS), rng.below(KEYS))),
             70..=79 => {
                 let mut keys: Vec<usize> = (0..KEYS).collect();
                 let count = 1 + rng.below(4);
@@ -140,6 +144,11 @@ pub fn apply(state: &mut State, write: &Write) {
         Write::Put(key, value) => state[*key] = Some(*value),
         Write::Delete(key) => state[*key] = None,
         Write::Batch(operations) => operations.iter().for_each(|(key, value)| state[*key] = *value),
+        Write::DeleteRange(from, to) => {
+            let (lower, upper) = (key(*from), key(*to));
+            let is_within = |at: &usize| key(*at) >= lower && (upper.is_empty() || key(*at) < upper);
+            (0..KEYS).filter(is_within).for_each(|at| state[at] = None);
+        }
     }
 }
 
@@ -157,6 +166,10 @@ pub fn perform<E: Env>(db: &Db<E>, write: &Write) -> Result<()> {
                 }
             }
             db.write(&batch).map(|_| ())
+        }
+        Write::DeleteRange(from, to) => {
+            let (lower, upper) = (&key(*from)[..], &key(*to)[..]);
+            db.delete_range(&ScanOptions { lower, upper, ..ScanOptions::default() }).map(|_| ())
         }
     }
 }
