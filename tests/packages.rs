@@ -191,6 +191,56 @@ fn the_shared_library_exports_what_the_header_declares_and_nothing_else() {
     assert_eq!(exported, declared);
 }
 
+/// The names that an archive's members define for others.
+fn defined(archive: &Path) -> BTreeSet<String> {
+    let symbols = run(command("nm").args(["-g", "--defined-only"]).arg(archive));
+    let fields = symbols.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    fields.filter(|fields| fields.len() == 3).map(|fields| fields[2].to_owned()).collect()
+}
+
+/// Whether the system's Zstandard is there as an archive, and where; see [`have`].
+fn system_zstd() -> Option<PathBuf> {
+    if !(have(C_TOOLS) && have(&["nm", "objcopy"])) {
+        return None;
+    }
+    let path = run(command("cc").arg("-print-file-name=libzstd.a"));
+    let path = PathBuf::from(path.trim());
+    if !path.is_absolute() {
+        assert!(std::env::var_os("CI").is_none(), "libzstd.a was not found, and CI skips nothing");
+        installed::skipped("libzstd.a was not found");
+        return None;
+    }
+    Some(path)
+}
+
+#[test]
+fn the_static_library_defines_nothing_that_the_systems_zstandard_does() {
+    let Some(zstd) = system_zstd() else { return };
+    let (theirs, ours) = (defined(&zstd), defined(&prefix().join("lib/libbitcask.a")));
+    assert!(theirs.contains("ZSTD_compress") && ours.contains("bitcask_put"));
+    assert!(ours.iter().any(|name| name.ends_with("ZSTD_compress2")), "what do the values go through then?");
+    assert_eq!(theirs.intersection(&ours).collect::<Vec<_>>(), Vec::<&String>::new());
+}
+
+#[test]
+fn the_static_library_links_beside_the_systems_zstandard() {
+    let Some(zstd) = system_zstd() else { return };
+    let build = scratch("beside_zstd");
+    let (include, library) = (prefix().join("include"), prefix().join("lib/libbitcask.a"));
+    let library = text(&library).to_owned();
+    let rest = fs::read_to_string(source().join("build/lib/static-libs")).expect("make writes it");
+    for (name, zstd) in [("static", text(&zstd)), ("shared", "-lzstd")] {
+        for order in [[&library[..], zstd], [zstd, &library[..]]] {
+            let program = build.join(format!("{name}_{}", usize::from(order[0] == zstd)));
+            let mut cc = command("cc");
+            cc.arg("-I").arg(&include).arg(source().join("tests/consumers/beside_zstd.c"));
+            cc.args(order).args(rest.split_whitespace()).arg("-o").arg(&program);
+            run(&mut cc);
+            assert_works(&program, None);
+        }
+    }
+}
+
 #[test]
 fn destdir_is_copied_into_and_named_in_no_file() {
     if !have(C_TOOLS) {

@@ -20,6 +20,7 @@ make make
 cmake cmake
 pkg-config pkg-config
 readelf binutils
+objcopy binutils
 valgrind valgrind
 strace strace
 mkfs.ext4 e2fsprogs
@@ -29,8 +30,13 @@ node nodejs
 ruby ruby
 go golang-go
 LIST
-    if command -v cc >/dev/null 2>&1 && ! echo '#include <stdio.h>' | cc -E -x c - >/dev/null 2>&1; then
-        echo 'stdio.h libc6-dev'
+    if command -v cc >/dev/null 2>&1; then
+        while read -r header package; do
+            echo "#include <$header>" | cc -E -x c - >/dev/null 2>&1 || printf '%s %s\n' "$header" "$package"
+        done <<'LIST'
+stdio.h libc6-dev
+zdict.h libzstd-dev
+LIST
     fi
     # A Node from elsewhere brings its npm, and Debian's would conflict with it: Debian's npm is for Debian's
     # node, or for no node at all.
@@ -42,7 +48,7 @@ LIST
         fi
     fi
     # gcc without its headers is of no use, and they come apart where recommended packages are not installed.
-    command -v cc >/dev/null 2>&1 || echo 'stdio.h libc6-dev'
+    command -v cc >/dev/null 2>&1 || printf '%s\n' 'stdio.h libc6-dev' 'zdict.h libzstd-dev'
 }
 
 lacking=$(missing)

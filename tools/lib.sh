@@ -42,11 +42,12 @@ build() {
     printf '%s\n' "$path"
 }
 
-# put FILE NAME: copied beside its place, then renamed, so that a program that runs from it is not disturbed.
+# put FILE NAME: copied beside its place, then renamed, so that neither a program that runs from it nor another run of
+# this script is disturbed.
 put() {
     if ! cmp -s "$1" "build/lib/$2"; then
-        cp "$1" "build/lib/$2.new"
-        mv "build/lib/$2.new" "build/lib/$2"
+        cp "$1" "build/lib/$2.new.$$"
+        mv "build/lib/$2.new.$$" "build/lib/$2"
     fi
 }
 
@@ -62,7 +63,8 @@ if ! static=$(build staticlib a --print native-static-libs 2>"$work/notes"); the
     cat "$work/notes" >&2
     exit 1
 fi
-put "$static" libbitcask.a
+sh tools/private-symbols.sh "$static" "$work/libbitcask.a"
+put "$work/libbitcask.a" libbitcask.a
 
 # The compiler driver adds libc and libgcc_s itself, and the latter has no static form, so `cc -static` could
 # not link with them named.

@@ -7,7 +7,7 @@
 #[path = "../support/skipped.rs"]
 mod skipped;
 
-use skipped::skipped;
+pub(crate) use skipped::skipped;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
