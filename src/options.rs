@@ -22,6 +22,8 @@ pub const MAX_SEGMENT_BYTES: u64 = 8 << 30;
 pub const MAX_EXPECTED_KEYS: u64 = 1 << 36;
 /// The longest `default_ttl_ms`: a thousand years.
 pub const MAX_DEFAULT_TTL_MS: u64 = 31_536_000_000_000;
+/// The largest `feed_retention_bytes`: 1 PiB.
+pub const MAX_FEED_RETENTION_BYTES: u64 = 1 << 50;
 /// The longest `interval_ms` of `sync`: an hour.
 pub const MAX_INTERVAL_MS: u64 = 3_600_000;
 
@@ -75,6 +77,8 @@ pub struct Options {
     pub merge: MergeMode,
     /// Which merges the library starts.
     pub merge_policy: MergePolicy,
+    /// How many of the newest sealed bytes merges leave alone, so that feeds may go on that were away for a while.
+    pub feed_retention_bytes: u64,
     /// How new values are compressed, if they are. Compressed ones are read whatever is chosen.
     pub compression: Option<Compression>,
 }
@@ -93,6 +97,7 @@ impl Default for Options {
             checkpoint: true,
             merge: MergeMode::Auto,
             merge_policy: MergePolicy::default(),
+            feed_retention_bytes: 0,
             compression: None,
         }
     }
@@ -111,6 +116,7 @@ impl Options {
     /// | `default_ttl_ms` | up to [`MAX_DEFAULT_TTL_MS`] |
     /// | `file_mode` | octal, `"0600"` to `"0666"`: read and write bits alone, the owner's both set |
     /// | `merge` | `"auto"`, `"manual"`, `"off"`, or an object with one of these as `"mode"` and members of [`MergePolicy`] |
+    /// | `feed_retention_bytes` | up to [`MAX_FEED_RETENTION_BYTES`] |
     /// | `compression` | `"none"`, `"lz4"`, `"zstd"`, or an object with one of these as `"codec"` and members of [`Compression`] |
     ///
     /// Numbers are written in digits alone: `1e6` and `65536.0` are refused.
@@ -139,7 +145,7 @@ impl Options {
 
 type Reader = fn(&mut Options, &Given<'_>) -> Result<()>;
 
-const READERS: [(&str, Reader); 11] = [
+const READERS: [(&str, Reader); 12] = [
     ("create", |options, given| given.boolean().map(|create| options.create = create)),
     ("read_only", |options, given| given.boolean().map(|read_only| options.read_only = read_only)),
     ("sync", |options, given| given.sync().map(|sync| options.sync = sync)),
@@ -160,6 +166,9 @@ const READERS: [(&str, Reader); 11] = [
     ("checkpoint", |options, given| given.boolean().map(|checkpoint| options.checkpoint = checkpoint)),
     ("merge", |options, given| {
         given.merge().map(|(mode, policy)| (options.merge, options.merge_policy) = (mode, policy))
+    }),
+    ("feed_retention_bytes", |options, given| {
+        given.integer(0..=MAX_FEED_RETENTION_BYTES).map(|bytes| options.feed_retention_bytes = bytes)
     }),
     ("compression", |options, given| given.compression().map(|chosen| options.compression = chosen)),
 ];

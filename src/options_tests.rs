@@ -24,7 +24,7 @@ fn nothing_named_means_the_defaults() {
 fn every_option_is_read_into_its_field() {
     let all = r#"{"create":false,"read_only":true,"sync":"always","io":"pread","max_segment_bytes":65536,
         "expected_keys":10000000,"default_ttl_ms":1000,"file_mode":"0640","checkpoint":false,"merge":"manual",
-        "compression":{"codec":"zstd","min_bytes":100,"level":7}}"#;
+        "feed_retention_bytes":1000000,"compression":{"codec":"zstd","min_bytes":100,"level":7}}"#;
     let expected = Options {
         create: false,
         read_only: true,
@@ -37,6 +37,7 @@ fn every_option_is_read_into_its_field() {
         checkpoint: false,
         merge: MergeMode::Manual,
         merge_policy: MergePolicy::default(),
+        feed_retention_bytes: 1_000_000,
         compression: Some(Compression { codec: Codec::Zstd, min_bytes: 100, level: 7 }),
     };
     assert_eq!(read(all), expected);
@@ -47,7 +48,7 @@ fn every_option_is_read_into_its_field() {
 fn the_defaults_written_out_are_the_defaults() {
     let all = r#"{"create":true,"read_only":false,"sync":"none","io":"auto","max_segment_bytes":268435456,
         "expected_keys":0,"default_ttl_ms":0,"file_mode":"0600","checkpoint":true,"merge":"auto",
-        "compression":"none"}"#;
+        "feed_retention_bytes":0,"compression":"none"}"#;
     assert_eq!(read(all), Options::default());
 }
 
@@ -126,6 +127,7 @@ fn ranges_are_accepted_up_to_their_ends_and_no_further() {
         ("max_segment_bytes", Some(MIN_SEGMENT_BYTES), MAX_SEGMENT_BYTES),
         ("expected_keys", None, MAX_EXPECTED_KEYS),
         ("default_ttl_ms", None, MAX_DEFAULT_TTL_MS),
+        ("feed_retention_bytes", None, MAX_FEED_RETENTION_BYTES),
     ] {
         let with = |n: u64| format!("{{\"{key}\":{n}}}");
         read(&with(high));

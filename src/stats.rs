@@ -45,6 +45,8 @@ pub struct Stats {
     pub corrupt_records: u64,
     /// Hints that scans and snapshots found damaged since open, and did without.
     pub damaged_hints: u64,
+    /// Feeds that are open now: merges leave alone what they have not read.
+    pub feeds: u64,
     /// Failures of background work since open.
     pub background_errors: u64,
     /// Bytes of an incomplete or unproven tail that the last open discarded.
@@ -105,7 +107,7 @@ impl Stats {
         }
     }
 
-    fn fields(&self) -> [(&'static str, Field<'_>); 30] {
+    fn fields(&self) -> [(&'static str, Field<'_>); 31] {
         use Field::{Condition, Number, Text, Version};
         // No `..`: a new field stops the build here.
         let Stats {
@@ -128,6 +130,7 @@ impl Stats {
             merge_done_bytes,
             corrupt_records,
             damaged_hints,
+            feeds,
             background_errors,
             recovered_bytes_discarded,
             recovered_records,
@@ -160,6 +163,7 @@ impl Stats {
             ("merge_done_bytes", Number(*merge_done_bytes)),
             ("corrupt_records", Number(*corrupt_records)),
             ("damaged_hints", Number(*damaged_hints)),
+            ("feeds", Number(*feeds)),
             ("background_errors", Number(*background_errors)),
             ("recovered_bytes_discarded", Number(*recovered_bytes_discarded)),
             ("recovered_records", Number(*recovered_records)),
@@ -200,7 +204,7 @@ mod tests {
              \"bytes_written\":0,\"records_written\":0,\"compressed_raw_bytes\":0,\"compressed_bytes\":0,\
              \"unsynced_bytes\":0,\"syncs\":7,\"rotations\":0,\
              \"merges\":0,\"merge_written_bytes\":0,\"merge_input_bytes\":0,\"merge_done_bytes\":0,\
-             \"corrupt_records\":0,\"damaged_hints\":0,\"background_errors\":0,\"recovered_bytes_discarded\":0,\
+             \"corrupt_records\":0,\"damaged_hints\":0,\"feeds\":0,\"background_errors\":0,\"recovered_bytes_discarded\":0,\
              \"recovered_records\":0,\"opened_from_checkpoint\":0,\"last_version\":\"18446744073709551615\",\"generation\":2,\
              \"database_id\":\"0123456789abcdef0123456789abcdef\",\"history_id\":\"\",\
              \"degraded\":\"segment \\\"7\\\"\\nis damaged\",\"poisoned\":null,\"last_background_error\":null}"
@@ -256,6 +260,7 @@ mod tests {
             &mut stats.merge_done_bytes,
             &mut stats.corrupt_records,
             &mut stats.damaged_hints,
+            &mut stats.feeds,
             &mut stats.background_errors,
             &mut stats.recovered_bytes_discarded,
             &mut stats.recovered_records,

@@ -5,7 +5,7 @@
 
 use super::listed::Listed;
 use crate::error::{Error, Result};
-use crate::format::manifest::Sealed;
+use crate::format::manifest::{Moved, Sealed};
 use crate::format::record::{Draft, Flags};
 use crate::format::segment_header::SegmentHeader;
 use crate::io::env::File;
@@ -22,6 +22,8 @@ pub(super) struct Copier<'f, F: File> {
     out: Output<'f, F>,
     uid: u64,
     sealed: Sealed,
+    /// Where the records were that [`Copier::copy`] copied.
+    moved: Vec<Moved>,
 }
 
 impl<'f, F: File> Copier<'f, F> {
@@ -29,7 +31,7 @@ impl<'f, F: File> Copier<'f, F> {
     pub(super) fn new(file: &'f F, name: &'f str, header: &SegmentHeader) -> Self {
         let mut out = Output::new(file, name, 0);
         out.pending.extend_from_slice(&header.encode());
-        Copier { out, uid: header.uid, sealed: Sealed::default() }
+        Copier { out, uid: header.uid, sealed: Sealed::default(), moved: Vec::new() }
     }
 
     /// Copies the records of `from..to`, which have been judged whole.
@@ -44,14 +46,23 @@ impl<'f, F: File> Copier<'f, F> {
                     return Err(Error::corrupt(&source.name, offset, what));
                 }
             };
-            if record.header.flags.has(Flags::INTERNAL) {
+            if record.header.flags.has(Flags::INTERNAL) && record.applied.is_none() {
                 continue;
             }
             let draft = Draft::copy_of(&record.header, record.key);
             let rest = record.offset + draft.header_len() as u64;
-            self.begin(&draft, record.header.version)?;
+            let at = self.begin(&draft, record.header.version)?;
             let end = record.offset + record.header.record_len();
+            self.note_moved(Moved { from: source.entry.uid, start: record.offset, end, to: self.uid, at });
             self.append(&source.file, &source.name, rest, end, |_| true)?;
+        }
+    }
+
+    /// Notes where a record came from, together with those that it lay behind there, too.
+    fn note_moved(&mut self, record: Moved) {
+        match self.moved.last_mut() {
+            Some(last) if last.from == record.from && last.end == record.start => last.end = record.end,
+            _ => self.moved.push(record),
         }
     }
 
@@ -63,7 +74,7 @@ impl<'f, F: File> Copier<'f, F> {
         }
         let bytes = draft.header(version, self.uid, place);
         self.out.pending.extend_from_slice(&bytes[..draft.header_len()]);
-        self.sealed.records += 1;
+        self.sealed.records += u64::from(!draft.flags().has(Flags::INTERNAL));
         self.sealed.tombstones += u64::from(draft.flags().has(Flags::TOMBSTONE));
         self.sealed.highest_version = self.sealed.highest_version.max(version);
         Ok(place)
@@ -106,6 +117,11 @@ impl<'f, F: File> Copier<'f, F> {
     /// Length of the new segment so far.
     pub(super) fn len(&self) -> u64 {
         self.out.end()
+    }
+
+    /// Where the records were before, that [`Copier::copy`] copied.
+    pub(super) fn take_moved(&mut self) -> Vec<Moved> {
+        std::mem::take(&mut self.moved)
     }
 
     /// Makes the new segment durable and tells what it holds.

@@ -163,6 +163,7 @@ impl<E: Env> Db<E> {
             self.threads.drain(..).for_each(|(thread, _)| thread.forget());
             return Err(err);
         }
+        self.inner.feeds.wake();
         self.threads.iter().for_each(|(_, bell)| bell.stop());
         self.threads.drain(..).for_each(|(thread, _)| thread.join());
         let closed = if self.inner.writer.is_some() { self.inner.close_cleanly() } else { Ok(()) };
@@ -194,6 +195,7 @@ impl<E: Env> Inner<E> {
         let mut last = self.manifest.lock().clone();
         let writer = self.writer()?.lock();
         last.last_version = writer.last_version();
+        last.applied_cursor.clone_from(writer.applied_cursor());
         let close = CleanClose {
             active: writer.active().number,
             len: writer.active_len(),
@@ -230,6 +232,7 @@ impl<E: Env> Inner<E> {
             merge_done_bytes: self.counters.merge_done_bytes.load(Ordering::Relaxed),
             corrupt_records: self.counters.corrupt_records.load(Ordering::Relaxed),
             damaged_hints: self.counters.damaged_hints.load(Ordering::Relaxed),
+            feeds: self.feeds.count() as u64,
             background_errors: self.health.background_errors(),
             recovered_bytes_discarded: self.counters.recovered_bytes_discarded.load(Ordering::Relaxed),
             recovered_records: self.counters.recovered_records.load(Ordering::Relaxed),

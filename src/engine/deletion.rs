@@ -33,7 +33,7 @@ impl<E: Env> Db<E> {
             if entries.is_empty() {
                 return Ok(0);
             }
-            let outcome = self.write_entries_when(&entries, || {
+            let outcome = self.write_batch(&entries, None, || {
                 let writer = inner.lock_writer()?;
                 let holds = seen.iter().all(|seen| inner.is_unchanged(seen));
                 Ok(if holds { Locked::Holds(writer) } else { Locked::Conflict(0) })

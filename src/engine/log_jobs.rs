@@ -54,7 +54,10 @@ impl<E: Env> Inner<E> {
         let (sealed, needs_spare) = {
             let writer = self.writer()?.lock();
             let synced = writer.retired.iter().take_while(|left| left.end <= durable);
-            let sealed: Vec<_> = synced.map(|left| (left.segment.clone(), left.sealed)).collect();
+            let sealed: Vec<_> = synced
+                .inspect(|left| next.applied_cursor.clone_from(&left.applied_cursor))
+                .map(|left| (left.segment.clone(), left.sealed))
+                .collect();
             next.last_version = writer.last_version();
             (sealed, prepare && writer.spare.is_none())
         };

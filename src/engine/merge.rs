@@ -168,18 +168,36 @@ impl<E: Env> Inner<E> {
         if self.degraded.get().is_some() {
             return None;
         }
+        let kept_for_feeds = self.kept_for_feeds(sealed);
         let candidates: Vec<_> = sealed
             .iter()
-            .map(|(segment, entry)| {
+            .enumerate()
+            .map(|(at, (segment, entry))| {
                 let bytes = segment.readable_len();
                 let kept = segment.live_bytes() + segment.unreclaimable_bytes.load(Ordering::Relaxed);
-                let mergeable = segment.hint_state() == HintState::Whole && bytes == entry.kept_len();
+                let mergeable = at < kept_for_feeds
+                    && segment.hint_state() == HintState::Whole
+                    && bytes == entry.kept_len();
                 Candidate { bytes, dead_bytes: bytes.saturating_sub(kept), run: entry.run, mergeable }
             })
             .collect();
         let small_segment_bytes =
             policy.small_segment_bytes.min(self.options.max_segment_bytes / SMALL_SHARE);
         MergePolicy { small_segment_bytes, ..*policy }.choose(&candidates)
+    }
+
+    /// From which of the sealed segments on they are left alone: what open feeds have not read, and what the option keeps.
+    fn kept_for_feeds(&self, sealed: &[SealedSegment<E>]) -> usize {
+        let mut kept_bytes = 0;
+        let retained = sealed.iter().rev().take_while(|(segment, entry)| {
+            let newer = kept_bytes;
+            kept_bytes += segment.readable_len();
+            // No feed reads what was merged.
+            newer < self.options.feed_retention_bytes && entry.run.is_none()
+        });
+        let retained_from = sealed.len() - retained.count();
+        let unread_from = self.feeds.first_unread(sealed.iter().map(|(segment, _)| segment.uid));
+        unread_from.map_or(retained_from, |at| at.min(retained_from))
     }
 
     /// The segments with their hints; `None` when one has to be made again first.
@@ -387,6 +405,7 @@ impl<E: Env> Inner<E> {
             state: SegmentState::Sealed(output.sealed),
         });
         next.segments.splice(range, entries);
+        next.moved.retain(|moved| next.segments.iter().any(|entry| entry.uid == moved.to));
         next.highest_dropped_tombstone = next.highest_dropped_tombstone.max(highest_dropped);
         next.keys = self.keydir.len();
         let last_version = self.writer().map(|writer| writer.lock().last_version());

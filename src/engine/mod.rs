@@ -1,5 +1,6 @@
 //! The store itself: opening and recovery, writes and their durability, reads, the log thread.
 
+mod apply;
 mod assembly;
 mod background;
 mod bell;
@@ -10,7 +11,12 @@ mod conditional;
 mod copy;
 mod db;
 mod deletion;
+mod distinct;
 mod expected;
+mod feed;
+mod feed_start;
+mod feeds;
+mod foreign;
 mod health;
 mod hints;
 mod listed;
@@ -43,7 +49,9 @@ mod write_options;
 mod writer;
 
 pub use db::{Db, Store};
+pub(crate) use distinct::last_of_each_key;
 pub use expected::Expected;
+pub use feed::{Change, Feed, FeedStep};
 pub use meta::Meta;
 pub use read::Pinned;
 pub(crate) use snapshot::Found;

@@ -10,7 +10,7 @@ use super::listed::{Listed, open_listed};
 use super::load;
 use super::manifest_file;
 use super::readers::in_force;
-use super::recover;
+use super::recover::{self, Applied};
 use super::segment_files::random_id;
 use super::settle::Recovery;
 use super::shared::{FileOf, Inner, OwnLines, wants_mapping};
@@ -62,6 +62,7 @@ impl<E: Env> Db<E> {
             discarded,
             copied,
             bad_headers,
+            applied,
         } = prepared;
         let inner = Arc::new(Inner {
             database: manifest.database,
@@ -70,6 +71,7 @@ impl<E: Env> Db<E> {
             writer: writer.map(|start| OwnLines(Mutex::new(Writer::new(start)))),
             merging: Mutex::new(()),
             refreshing: Default::default(),
+            applied: Mutex::new(applied),
             replacing: Mutex::new(()),
             manifest: Mutex::new(manifest),
             env,
@@ -82,6 +84,7 @@ impl<E: Env> Db<E> {
             mapped,
             keydir,
             commits: Default::default(),
+            feeds: Default::default(),
             bell: Default::default(),
             merge_bell: Default::default(),
             degraded: Default::default(),
@@ -162,6 +165,8 @@ struct Prepared<F: File> {
     discarded: u64,
     copied: u64,
     bad_headers: u64,
+    /// What a reader found of applied changes that the manifest does not tell of yet.
+    applied: Option<Applied>,
 }
 
 fn prepare<E: Env>(env: &E, dir: &E::Dir, path: &str, options: &Options) -> Result<Prepared<FileOf<E>>> {
@@ -179,7 +184,8 @@ fn prepare<E: Env>(env: &E, dir: &E::Dir, path: &str, options: &Options) -> Resu
     let is_sealed = |listed: &Listed<_>| matches!(listed.entry.state, SegmentState::Sealed(_));
     let unsealed = sealed.split_off(sealed.iter().take_while(|listed| is_sealed(listed)).count());
     let expected_keys = manifest.keys.min(most_keys(&sealed, &unsealed));
-    let judgement = recover::judge(&unsealed, manifest.clean_close)?;
+    let mut applied = None;
+    let mut judgement = recover::judge(&unsealed, manifest.clean_close)?;
     let found = || Checkpoint::find(dir, &manifest, &sealed, &unsealed, &judgement);
     let checkpoint = options.checkpoint.then(found).flatten();
     let of_checkpoint = checkpoint.as_ref().map_or(Ok(None), Checkpoint::keydir)?;
@@ -199,6 +205,7 @@ fn prepare<E: Env>(env: &E, dir: &E::Dir, path: &str, options: &Options) -> Resu
     };
     let (discarded, settled) = if options.read_only {
         // What is not whole may be a write under way.
+        applied = judgement.applied.take();
         (0, (manifest, read_only(assembly, sealed, unsealed, &judgement)?, None, 0))
     } else {
         let (discarded, stale_checkpoint) = (judgement.discarded, checkpoint.is_none());
@@ -217,6 +224,7 @@ fn prepare<E: Env>(env: &E, dir: &E::Dir, path: &str, options: &Options) -> Resu
         discarded,
         copied,
         bad_headers,
+        applied,
     })
 }
 
@@ -267,6 +275,8 @@ fn first_manifest<E: Env>(
         highest_dropped_tombstone: 0,
         keys: 0,
         backup: false,
+        applied_cursor: None,
+        moved: Vec::new(),
         clean_close: None,
         segments: Vec::new(),
     };

@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::format::manifest::CleanClose;
 use crate::format::segment_header::HeaderState;
 use crate::io::env::File;
+use crate::sync::Arc;
 
 /// What an unsealed segment turned out to hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -19,6 +20,9 @@ pub(super) struct Verdict {
     /// End of the good log in it; records between `durable` and here must be copied (rule M4).
     pub(super) good: u64,
 }
+
+/// A cursor stored with applied changes, and the uid of the segment that it is in.
+pub(super) type Applied = (Arc<[u8]>, u64);
 
 /// The judgement on the whole end of the log.
 #[derive(Debug, Default)]
@@ -31,6 +35,9 @@ pub(super) struct Judgement {
     pub(super) resume: Option<usize>,
     /// The highest version seen in the unsealed segments, discarded records included.
     pub(super) highest_version: u64,
+    /// The last cursor stored with applied changes in the unsealed segments; what the manifest of a clean close says
+    /// of it holds without.
+    pub(super) applied: Option<Applied>,
     /// What was found in each unsealed segment; nothing after a clean close, when nothing needs to be searched for.
     pub(super) surveys: Vec<Survey>,
 }
@@ -62,6 +69,9 @@ pub(super) fn judge<F: File>(unsealed: &[Listed<F>], clean: Option<CleanClose>) 
         *verdict = Verdict { durable, good: durable };
     }
     judge_tail(unsealed, marked, durable, &mut judgement)?;
+    if clean.is_none() {
+        judgement.applied = last_applied(unsealed, &judgement)?;
+    }
     let usable = |&(at, len): &(usize, u64)| len == 0 || matches!(unsealed[at].header, HeaderState::Valid(_));
     judgement.resume = clean_end.map(|(_, end)| end).filter(usable).map(|(at, _)| at);
     Ok(judgement)
@@ -101,6 +111,17 @@ fn final_len<F: File>(listed: &Listed<F>, next: Option<&Listed<F>>) -> u64 {
         }
         _ => listed.file_len,
     }
+}
+
+/// The cursor stored with the last applied changes in the unsealed segments.
+fn last_applied<F: File>(unsealed: &[Listed<F>], judgement: &Judgement) -> Result<Option<Applied>> {
+    let judged = unsealed.iter().zip(&judgement.surveys).zip(&judgement.verdicts);
+    for ((listed, survey), verdict) in judged.rev().filter(|(_, verdict)| verdict.good > RECORDS_AT) {
+        if let Some(cursor) = survey.applied_below(listed, verdict.good)? {
+            return Ok(Some((cursor, listed.entry.uid)));
+        }
+    }
+    Ok(None)
 }
 
 /// Follows the log above the watermark as far as it is whole.

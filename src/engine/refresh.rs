@@ -20,6 +20,7 @@ use super::load::hint_of;
 use super::load_tasks::{Task, enter, location, run};
 use super::manifest_file;
 use super::readers::in_force;
+use super::recover::Applied;
 use super::shared::{FileOf, Inner, growing_map_len, may_map};
 use super::survey::Survey;
 use crate::error::{Error, Result};
@@ -55,6 +56,9 @@ struct Part<F: File> {
     news: News,
 }
 
+/// The segments of the new view, oldest first, and the last cursor that was found with applied changes in what is new.
+type TakenIn<F> = (Vec<Part<F>>, Option<Applied>);
+
 enum News {
     None,
     /// Records past the end known so far, oldest first, and where they end.
@@ -76,7 +80,7 @@ pub(super) fn refresh<E: Env>(store: &Arc<Inner<E>>) -> Result<()> {
     let mut unfinished = store.refreshing.lock();
     store.check_not_degraded()?;
     let (manifest, found) = store.look(&unfinished)?;
-    let parts = store.take_in(found, &mut unfinished)?;
+    let (parts, applied) = store.take_in(found, &mut unfinished)?;
     let current: HashSet<_> = parts.iter().map(|part| part.segment.slot).collect();
     let view = store.view.load();
     let gone: Vec<_> = view.segments().filter(|segment| !current.contains(&segment.slot)).cloned().collect();
@@ -100,6 +104,7 @@ pub(super) fn refresh<E: Env>(store: &Arc<Inner<E>>) -> Result<()> {
         store.keydir.sweep(|at| slots.contains(&at.slot()));
         store.view.remove(&gone);
     }
+    store.see_applied(applied, &manifest);
     unfinished.clear();
     drop(unfinished);
     let mut held = store.manifest.lock();
@@ -156,7 +161,7 @@ impl<E: Env> Inner<E> {
         &self,
         found: Vec<Found<FileOf<E>>>,
         unfinished: &mut HashSet<SegmentSlot>,
-    ) -> Result<Vec<Part<FileOf<E>>>> {
+    ) -> Result<TakenIn<FileOf<E>>> {
         let mut parts = Vec::with_capacity(found.len());
         let mut log = Follow::default();
         for found in found {
@@ -190,8 +195,21 @@ impl<E: Env> Inner<E> {
             };
             parts.push(Part { segment, news });
         }
+        let applied = log.applied.take();
         log.judge()?;
-        Ok(parts)
+        Ok((parts, applied))
+    }
+
+    /// Takes over the cursor that was found with applied changes in what is new. Without one, that which was found before
+    /// is the last as long as its segment is not sealed; then the manifest has it, or a later one.
+    fn see_applied(&self, found: Option<Applied>, manifest: &Manifest) {
+        let mut applied = self.applied.lock();
+        let is_unsealed = |uid| {
+            let entry = manifest.segments.iter().find(|entry| entry.uid == uid);
+            entry.is_some_and(|entry| matches!(entry.state, SegmentState::Unsealed { .. }))
+        };
+        let still = |(_, uid): &Applied| manifest.clean_close.is_none() && is_unsealed(*uid);
+        *applied = found.or(applied.take()).filter(still);
     }
 
     /// Adds a segment of which `readable` bytes are known to be complete; one that is not `sealed` is mapped further.
@@ -341,6 +359,8 @@ struct Follow {
     stopped_at: Option<usize>,
     /// What markers state: uid and offset.
     marks: Vec<(u64, u64)>,
+    /// The last cursor that was stored with applied changes.
+    applied: Option<Applied>,
 }
 
 impl Follow {
@@ -376,7 +396,8 @@ impl Follow {
         while records.last().is_some_and(|(_, at)| at.offset() >= survey.good) {
             records.pop();
         }
-        let Survey { good: end, highest_version, .. } = survey;
+        let Survey { good: end, highest_version, applied, .. } = survey;
+        self.applied = applied.map(|cursor| (cursor, segment.uid)).or(self.applied.take());
         Ok(if records.is_empty() { News::None } else { News::Tail { records, end, highest_version } })
     }
 

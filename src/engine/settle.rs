@@ -85,6 +85,7 @@ impl<E: Env> Recovery<'_, E> {
             predecessor,
             spare: Some(assembly.add_listed(spare, 0, true)?),
             last_version: self.next.last_version,
+            applied_cursor: self.next.applied_cursor.clone(),
             watermark: (tally.len > 0).then_some(Watermark { uid: active_uid, offset: tally.len }),
         };
         Ok((self.next, assembly, Some(writer), copied))
@@ -134,6 +135,7 @@ impl<E: Env> Recovery<'_, E> {
             entries.push(SegmentEntry { state: SegmentState::Unsealed { durable }, ..listed.entry });
         }
         self.dir.sync().map_err(|err| Error::io("sync", self.path, err))?;
+        self.next.moved.retain(|moved| entries.iter().any(|entry| entry.uid == moved.to));
         self.next.segments = entries;
         Ok(Layout { active, tally, spare, predecessor, copied })
     }
@@ -151,6 +153,9 @@ impl<E: Env> Recovery<'_, E> {
         let stored = next.segments.iter().map(|entry| entry.highest_version()).max().unwrap_or(0);
         for floor in [next.highest_dropped_tombstone, closed, stored, self.judgement.highest_version] {
             next.last_version = next.last_version.max(floor);
+        }
+        if let Some((cursor, _)) = self.judgement.applied.take() {
+            next.applied_cursor = Some(cursor);
         }
         // What is written to a backup is no part of the history that it was taken of.
         if std::mem::take(&mut next.backup) || self.judgement.discarded > 0 {
@@ -188,6 +193,7 @@ impl<E: Env> Recovery<'_, E> {
         for (source, from, to) in ranges {
             copier.copy(source, from, to)?;
         }
+        self.next.moved.extend(copier.take_moved());
         let tally = copier.finish()?;
         listed.file_len = tally.len;
         Ok(Some((listed, tally)))

@@ -2,8 +2,10 @@
 
 use super::bell::Bell;
 use super::commits::Commits;
+use super::feeds::Feeds;
 use super::health::Health;
 use super::origin::Origin;
+use super::recover::Applied;
 use super::views::Views;
 use super::writer::Writer;
 use crate::error::{Error, Result};
@@ -43,6 +45,7 @@ pub(crate) struct Inner<E: Env> {
     /// `None` on a read-only handle.
     pub(crate) writer: Option<OwnLines<Mutex<Writer<FileOf<E>>>>>,
     pub(crate) commits: Commits,
+    pub(crate) feeds: Feeds,
     /// The log thread's.
     pub(crate) bell: Arc<Bell>,
     pub(crate) merge_bell: Arc<Bell>,
@@ -50,6 +53,8 @@ pub(crate) struct Inner<E: Env> {
     pub(crate) merging: Mutex<()>,
     /// Held over a refresh. The segments that one which failed was not done with: what they hold may be known in part.
     pub(crate) refreshing: Mutex<HashSet<SegmentSlot>>,
+    /// On a reader: the cursor stored with applied changes in the unsealed segments, if there is one.
+    pub(crate) applied: Mutex<Option<Applied>>,
     /// Held by whoever replaces the manifest, over the whole of it; never on a put's path.
     pub(crate) replacing: Mutex<()>,
     /// The manifest as it is on the disk, but for numbers used up since.

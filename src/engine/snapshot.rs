@@ -6,9 +6,11 @@
 //! sorted runs of its segments, newest first.
 
 use super::db::Db;
+use super::feed_start::LogPlace;
 use super::meta::Meta;
 use super::shared::{FileOf, Inner};
 use crate::error::{Error, Result};
+use crate::format::coding::Id128;
 use crate::format::filter;
 use crate::format::hint::HintEntry;
 use crate::format::names;
@@ -30,6 +32,8 @@ pub struct Snapshot<E: Env> {
     /// The place in the log of the segment that was active, and how much of it there was.
     active: usize,
     active_len: u64,
+    /// The history that it is of, and where in the log it ends, as a segment's header states what it follows.
+    end: (Id128, LogPlace),
     /// For each segment its hint, once somebody asked for it; `None` where it has none.
     hints: Vec<OnceCell<Option<OpenHint<E>>>>,
 }
@@ -84,9 +88,9 @@ impl<E: Env> Db<E> {
             let writer = writer.lock();
             let view = store.view.load_full();
             let active = view.rank(writer.active().slot).unwrap_or(0);
-            let active_len = writer.active_len();
+            let (active_len, end) = (writer.active_len(), writer.end_link());
             drop(writer);
-            return Ok(Snapshot::new(store, view, active, active_len));
+            return Ok(Snapshot::new(store, view, active, active_len, end));
         }
         let unfinished = store.refreshing.lock();
         if !unfinished.is_empty() {
@@ -96,15 +100,23 @@ impl<E: Env> Db<E> {
         let view = store.view.load_full();
         let newest = view.segments().enumerate().rfind(|(_, segment)| segment.readable_len() > 0);
         let (active, active_len) = newest.map_or((0, 0), |(rank, segment)| (rank, segment.readable_len()));
-        Ok(Snapshot::new(store, view, active, active_len))
+        let end = newest.map_or((0, 0), |(_, segment)| (segment.uid, active_len));
+        Ok(Snapshot::new(store, view, active, active_len, end))
     }
 }
 
 impl<E: Env> Snapshot<E> {
-    fn new(store: &Arc<Inner<E>>, view: Arc<View<FileOf<E>>>, active: usize, active_len: u64) -> Self {
+    fn new(
+        store: &Arc<Inner<E>>,
+        view: Arc<View<FileOf<E>>>,
+        active: usize,
+        active_len: u64,
+        end: LogPlace,
+    ) -> Self {
         let mut hints = Vec::new();
         hints.resize_with(view.segments().len(), OnceCell::new);
-        Snapshot { store: store.clone(), view, active, active_len, hints }
+        let end = (store.manifest.lock().history, end);
+        Snapshot { store: store.clone(), view, active, active_len, end, hints }
     }
 
     /// Hands the value that `key` had to `read`; `None` when it had none, or has expired since.
@@ -149,6 +161,11 @@ impl<E: Env> Snapshot<E> {
         let record = self.read(&found, key, &mut buf)?;
         let (segment, meta) = (self.segment(found.rank), Meta::of(&record.header));
         self.store.value_of(segment, found.offset, &record, |value| read(value, meta)).map(Some)
+    }
+
+    /// The history that it is of, and where in the log it ends.
+    pub(super) fn end(&self) -> (Id128, LogPlace) {
+        self.end
     }
 
     /// Whether it is of this store.

@@ -10,6 +10,7 @@ use crate::format::marker::Watermark;
 use crate::format::record::Flags;
 use crate::io::env::File;
 use crate::segment::scanner::{Scanned, Scanner, Step};
+use crate::sync::Arc;
 
 /// How far apart the offsets are below which the records were counted.
 const COUNTED_EVERY_BYTES: u64 = 1 << 20;
@@ -23,6 +24,10 @@ pub(super) struct Survey {
     pub(super) highest_version: u64,
     /// For each segment that markers name, the last position that one states.
     pub(super) watermarks: Vec<Watermark>,
+    /// The last cursor stored with applied changes before `good`.
+    pub(super) applied: Option<Arc<[u8]>>,
+    /// Whether there is any, also behind damage.
+    has_applied: bool,
     /// What lies below some offsets, at or before `good` and ascending.
     counted: Vec<Sealed>,
 }
@@ -30,20 +35,36 @@ pub(super) struct Survey {
 /// The last batch boundary of a log that is followed record by record.
 struct Boundary {
     good: u64,
-    /// The version of the batch that is not complete yet.
-    batch: Option<u64>,
+    /// The batch that is not complete yet.
+    batch: Option<Batch>,
+}
+
+/// What the records of a batch have in common.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Batch {
+    /// One version.
+    Own(u64),
+    /// They are another store's, each with the version that it had there.
+    Applied,
 }
 
 impl Boundary {
     /// Passes a record, and answers whether it continues the log.
     fn pass(&mut self, record: &Scanned<'_>) -> bool {
-        let version = record.header.version;
-        if !record.value_ok || self.batch.is_some_and(|batch| batch != version) {
+        let (flags, version) = (record.header.flags, record.header.version);
+        let begins_applied = record.applied.is_some();
+        let fits = match self.batch {
+            None => true,
+            Some(Batch::Own(of)) => of == version && !begins_applied,
+            Some(Batch::Applied) => !flags.has(Flags::INTERNAL),
+        };
+        if !record.value_ok || !fits {
             return false;
         }
-        if record.header.flags.has(Flags::BATCH_CONTINUES) {
-            self.batch = Some(version);
-        } else if !record.header.flags.has(Flags::INTERNAL) {
+        if flags.has(Flags::BATCH_CONTINUES) {
+            let begun = if begins_applied { Batch::Applied } else { Batch::Own(version) };
+            self.batch.get_or_insert(begun);
+        } else if begins_applied || !flags.has(Flags::INTERNAL) {
             // A marker is written with what follows it: alone it is left of a write that is not whole.
             self.batch = None;
             self.good = record.offset + record.header.record_len();
@@ -67,6 +88,7 @@ impl Survey {
         let mut survey = Survey::default();
         let mut boundary = Boundary { good: scanner.position(), batch: None };
         let mut whole = true;
+        let mut applied = None;
         let mut below = Sealed { len: scanner.position(), ..Sealed::default() };
         loop {
             match scanner.step()? {
@@ -75,6 +97,10 @@ impl Survey {
                     whole = whole && boundary.pass(&record);
                     if whole {
                         each(&record)?;
+                        note_applied(&mut applied, &record);
+                        if boundary.batch.is_none() && applied.is_some() {
+                            survey.applied = applied.take();
+                        }
                         count(&mut below, &record);
                         survey.keep(&below, &boundary);
                     }
@@ -92,6 +118,7 @@ impl Survey {
 
     fn note(&mut self, record: &Scanned<'_>) {
         self.highest_version = self.highest_version.max(record.header.version);
+        self.has_applied |= record.applied.is_some();
         let Some(stated) = record.watermark else { return };
         match self.watermarks.iter_mut().find(|known| known.uid == stated.uid) {
             Some(known) => known.offset = known.offset.max(stated.offset),
@@ -121,6 +148,22 @@ impl Survey {
         Ok(boundary.good)
     }
 
+    /// The last cursor stored with applied changes in the log, of which `good` bytes of the segment are.
+    pub(super) fn applied_below<F: File>(&self, listed: &Listed<F>, good: u64) -> Result<Option<Arc<[u8]>>> {
+        if !self.has_applied || good == self.good {
+            return Ok(self.applied.clone());
+        }
+        let mut applied = None;
+        let mut scanner = listed.scanner(RECORDS_AT, good.min(listed.file_len));
+        loop {
+            match scanner.step()? {
+                Step::Record(record) => note_applied(&mut applied, &record),
+                Step::Bad { .. } => drop(scanner.resync(good)?),
+                Step::End => return Ok(applied),
+            }
+        }
+    }
+
     /// What the manifest is to say of the first `len` bytes of the segment.
     pub(super) fn count<F: File>(&self, listed: &Listed<F>, len: u64) -> Result<Sealed> {
         let nearest = self.counted.iter().rfind(|counted| counted.len <= len);
@@ -136,6 +179,13 @@ impl Survey {
                 Step::End => return Ok(Sealed { len, ..sealed }),
             }
         }
+    }
+}
+
+/// Keeps the cursor that a record holds, if it does.
+fn note_applied(applied: &mut Option<Arc<[u8]>>, record: &Scanned<'_>) {
+    if let Some(cursor) = record.applied.filter(|cursor| !cursor.is_empty()) {
+        *applied = Some(cursor.into());
     }
 }
 

@@ -7,6 +7,7 @@
 
 use super::db::Db;
 use super::expected::{Expected, Locked};
+use super::foreign::{Foreign, Head};
 use super::log_jobs::SYNC_BEHIND_BYTES;
 use super::pack::CompressedValues;
 use super::shared::{Inner, WriterGuard};
@@ -82,13 +83,15 @@ impl<E: Env> Db<E> {
     /// # Errors
     /// `TooLarge` over 256 MiB of records; `NoMemory`; otherwise as [`Db::put`], and as [`Db::get`] of what is expected.
     pub fn write_entries(&self, entries: &[BatchEntry<'_>], expected: &[Expected<'_>]) -> Result<Outcome> {
-        self.write_entries_when(entries, || self.inner().lock_when(expected))
+        self.write_batch(entries, None, || self.inner().lock_when(expected))
     }
 
-    /// Writes all `entries` as one batch if `lock` answers that it may be.
-    pub(super) fn write_entries_when<'s>(
+    /// Writes all `entries` as one batch if `lock` answers that it may be; as changes that come from another store if
+    /// `foreign` says so. Those may be a large value alone whatever its size.
+    pub(super) fn write_batch<'s>(
         &'s self,
         entries: &[BatchEntry<'_>],
+        foreign: Option<&Foreign<'_>>,
         lock: impl FnOnce() -> Result<Locked<'s, E>>,
     ) -> Result<Outcome> {
         let inner = self.inner();
@@ -101,6 +104,8 @@ impl<E: Env> Db<E> {
         let room = drafts.try_reserve_exact(entries.len());
         room.map_err(|_| Error::no_memory::<(Digest, Draft)>(entries.len()))?;
         let compressed = inner.stored_all(entries.iter().map(|entry| entry.value))?;
+        let head = foreign.map(|foreign| Head::of(foreign, !entries.is_empty()));
+        total += head.as_ref().map_or(0, |head| head.draft.record_len());
         for (at, entry) in entries.iter().enumerate() {
             let (value, flags) = compressed.stored(at, entry.value, entry.flags);
             let draft = Draft::new(entry.key, value, flags, entry.deadline);
@@ -110,32 +115,42 @@ impl<E: Env> Db<E> {
             inner.keydir.touch(digest)?;
             drafts.push((digest, draft));
         }
-        if total > MAX_BATCH_LEN {
+        let is_large_value = foreign.is_some() && entries.len() == 1;
+        if total > MAX_BATCH_LEN && !is_large_value {
             return Err(Error::TooLarge { what: "batch", size: total, limit: MAX_BATCH_LEN });
         }
-        let mut bytes = encode_without_headers(entries, &compressed, &drafts, total)?;
+        let mut bytes = encode_without_headers(head.as_ref(), entries, &compressed, &drafts, total)?;
         let mut writer = match lock()? {
             Locked::Holds(writer) => writer,
             Locked::Conflict(current) => return Ok(Outcome::Conflict(current)),
         };
-        if entries.is_empty() {
+        if entries.is_empty() && head.is_none() {
             return Ok(Outcome::Written(writer.last_version()));
         }
         inner.keydir.reserve(entries.len())?;
-        let place = inner.begin(&mut writer, total)?;
+        let place = match foreign {
+            None => inner.begin(&mut writer, total)?,
+            Some(foreign) => inner.begin_foreign(&mut writer, foreign, total)?,
+        };
+        let version_of = |at: usize| foreign.map_or(place.version, |foreign| foreign.versions[at]);
+        let head_draft = head.iter().map(|head| (&head.draft, place.version));
+        let with_versions = drafts.iter().enumerate().map(|(at, (_, draft))| (draft, version_of(at)));
         let mut at = 0;
-        for (_, draft) in &drafts {
-            let header = draft.header(place.version, place.uid, place.offset + at as u64);
+        for (draft, version) in head_draft.chain(with_versions) {
+            let header = draft.header(version, place.uid, place.offset + at as u64);
             bytes[at..at + draft.header_len()].copy_from_slice(&header[..draft.header_len()]);
             at += record_len(draft);
         }
         inner.append(&mut writer, &[&bytes])?;
-        let mut offset = place.offset;
+        if let Some(foreign) = foreign.filter(|foreign| !foreign.cursor.is_empty()) {
+            writer.set_applied_cursor(foreign.cursor.into());
+        }
+        let mut offset = place.offset + head.map_or(0, |head| head.draft.record_len());
         for (at, (digest, draft)) in drafts.iter().enumerate() {
             if let Some((ahead, _)) = drafts.get(at + PREFETCH_AHEAD) {
                 inner.keydir.prefetch(*ahead);
             }
-            inner.publish(&mut writer, *digest, draft, place.version, offset);
+            inner.publish(&mut writer, *digest, draft, version_of(at), offset);
             offset += draft.record_len();
         }
         inner.finish(writer, place).map(Outcome::Written)
@@ -170,11 +185,16 @@ impl<E: Env> Inner<E> {
     }
 
     fn begin(&self, writer: &mut WriterGuard<'_, E>, len: u64) -> Result<Place> {
-        let (place, moved) = writer.begin(self.env.now_ns(), len)?;
+        let begun = writer.begin(self.env.now_ns(), len)?;
+        Ok(self.note_move(begun))
+    }
+
+    /// Has the log thread look after a segment if the writer has just left it.
+    pub(super) fn note_move(&self, (place, moved): (Place, bool)) -> Place {
         if moved {
             self.bell.ring();
         }
-        Ok(place)
+        place
     }
 
     fn append(&self, writer: &mut WriterGuard<'_, E>, rest: &[&[u8]]) -> Result<()> {
@@ -229,7 +249,11 @@ impl<E: Env> Inner<E> {
 
     fn finish(&self, writer: WriterGuard<'_, E>, place: Place) -> Result<u64> {
         let appended = writer.appended();
+        let awaited = self.feeds.are_waiting();
         drop(writer);
+        if awaited {
+            self.feeds.wake();
+        }
         if self.options.sync == SyncMode::Always {
             self.commit(appended)?;
         }
@@ -249,6 +273,7 @@ pub(super) fn check_sizes(key: &[u8], value: &[u8]) -> Result<()> {
 
 /// The batch's bytes with gaps where the headers will stand once place and version are known.
 fn encode_without_headers(
+    head: Option<&Head>,
     entries: &[BatchEntry<'_>],
     compressed: &CompressedValues,
     drafts: &[(Digest, Draft)],
@@ -258,17 +283,21 @@ fn encode_without_headers(
     let total = usize::try_from(total).map_err(too_much)?;
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(total).map_err(|_| Error::no_memory::<u8>(total))?;
-    for (at, (entry, (_, draft))) in entries.iter().zip(drafts).enumerate() {
-        let (value, _) = compressed.stored(at, entry.value, entry.flags);
+    let mut encode = |draft: &Draft, key: &[u8], value: &[u8]| {
         bytes.resize(bytes.len() + draft.header_len(), 0);
-        bytes.extend_from_slice(entry.key);
+        bytes.extend_from_slice(key);
         bytes.extend_from_slice(value);
         bytes.extend_from_slice(&ZEROS[..draft.padding()]);
+    };
+    head.iter().for_each(|head| encode(&head.draft, &[], &head.value));
+    for (at, (entry, (_, draft))) in entries.iter().zip(drafts).enumerate() {
+        let (value, _) = compressed.stored(at, entry.value, entry.flags);
+        encode(draft, entry.key, value);
     }
     Ok(bytes)
 }
 
-/// A batch's record is at most 256 MiB, so its length fits.
+/// The length of a record of which all bytes are in memory, so that it fits.
 fn record_len(draft: &Draft) -> usize {
     usize::try_from(draft.record_len()).unwrap_or(usize::MAX)
 }

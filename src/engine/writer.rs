@@ -32,6 +32,8 @@ pub(crate) struct Retired<F: File> {
     pub(crate) sealed: Sealed,
     /// The log's position when it was left: it is synced once that much is durable.
     pub(crate) end: u64,
+    /// The cursor stored with the last applied changes by then.
+    pub(crate) applied_cursor: Option<Arc<[u8]>>,
 }
 
 /// Where and as what the next records will be written.
@@ -59,6 +61,8 @@ pub(crate) struct Writer<F: File> {
     appended: u64,
     /// Records appended since open, internal ones not counted.
     records: u64,
+    /// The cursor stored with the last applied changes.
+    applied_cursor: Option<Arc<[u8]>>,
     /// Proven durable and not yet stated by a marker.
     watermark: Option<Watermark>,
     buffer: Vec<u8>,
@@ -74,6 +78,7 @@ pub(crate) struct WriterStart<F: File> {
     pub(crate) predecessor: (u64, u64),
     pub(crate) spare: Option<Arc<Segment<F>>>,
     pub(crate) last_version: u64,
+    pub(crate) applied_cursor: Option<Arc<[u8]>>,
     pub(crate) watermark: Option<Watermark>,
 }
 
@@ -90,6 +95,7 @@ impl<F: File> Writer<F> {
             last_version: start.last_version,
             appended: 0,
             records: 0,
+            applied_cursor: start.applied_cursor,
             watermark: start.watermark,
             buffer: Vec::with_capacity(PREFIX_MAX_LEN + RECORD_MAX_LEN),
             prefix_len: 0,
@@ -121,6 +127,21 @@ impl<F: File> Writer<F> {
         self.last_version
     }
 
+    /// The cursor stored with the last applied changes.
+    pub(crate) fn applied_cursor(&self) -> &Option<Arc<[u8]>> {
+        &self.applied_cursor
+    }
+
+    /// Takes over the cursor that was just appended with applied changes.
+    pub(crate) fn set_applied_cursor(&mut self, cursor: Arc<[u8]>) {
+        self.applied_cursor = Some(cursor);
+    }
+
+    /// The end of the log, as the header of a segment that follows would state it.
+    pub(crate) fn end_link(&self) -> (u64, u64) {
+        if self.appender.is_empty() { self.predecessor } else { (self.active().uid, self.appender.len()) }
+    }
+
     /// Raises the floor of versions to `highest`, and takes over what the active segment was found to hold.
     pub(crate) fn go_on_from(&mut self, highest: u64, tally: Sealed) {
         self.last_version = self.last_version.max(highest);
@@ -136,9 +157,19 @@ impl<F: File> Writer<F> {
     /// begins the buffer with what must precede them. The version is used up whatever happens next.
     /// Answers whether the writer moved on.
     pub(crate) fn begin(&mut self, now_ns: u64, len: u64) -> Result<(Place, bool)> {
+        let version = self.next_version(now_ns)?;
+        self.place(version, len)
+    }
+
+    /// As [`Writer::begin`] for records of another store, of which `highest` is the highest version.
+    pub(crate) fn begin_applied(&mut self, highest: u64, len: u64) -> Result<(Place, bool)> {
+        self.last_version = self.last_version.max(highest);
+        self.place(self.last_version, len)
+    }
+
+    fn place(&mut self, version: u64, len: u64) -> Result<(Place, bool)> {
         let full = self.appender.len() + len + MARKER_LEN as u64 > self.max_segment_bytes;
         let moved = full && !self.appender.is_empty() && self.move_on();
-        let version = self.next_version(now_ns)?;
         let (uid, start) = (self.active().uid, self.appender.len());
         self.buffer.clear();
         if self.appender.is_empty() {
@@ -199,7 +230,7 @@ impl<F: File> Writer<F> {
         self.records += 1;
         self.tally.records += 1;
         self.tally.tombstones += u64::from(flags.has(Flags::TOMBSTONE));
-        self.tally.highest_version = version;
+        self.tally.highest_version = self.tally.highest_version.max(version);
     }
 
     /// Everything up to here is durable: the next append says so.
@@ -226,6 +257,7 @@ impl<F: File> Writer<F> {
             segment: left.segment().clone(),
             sealed: std::mem::take(&mut self.tally),
             end: self.appended,
+            applied_cursor: self.applied_cursor.clone(),
         });
         true
     }

@@ -4,11 +4,10 @@
 //! belongs to no store until it is written, and to one thread at a time.
 
 use super::json;
-use crate::engine::{BatchEntry, Db, Expected, MAX_BATCH_LEN, Outcome, WriteOptions};
+use crate::engine::{BatchEntry, Db, Expected, MAX_BATCH_LEN, Outcome, WriteOptions, last_of_each_key};
 use crate::error::{Error, Result};
 use crate::format::record::{Flags, MAX_KEY_LEN};
 use crate::io::env::Env;
-use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 
 /// Operations to be written together.
@@ -137,29 +136,12 @@ impl Batch {
 
     /// The operations that count, in the order in which they were added; what they put has this deadline.
     fn entries(&self, deadline: Option<u64>) -> Result<Vec<BatchEntry<'_>>> {
-        let last = self.last_of_each_key()?;
+        let last = last_of_each_key(self.operations.len(), |at| self.key(at))?;
         let mut entries = Vec::new();
         let room = entries.try_reserve_exact(last.len());
         room.map_err(|_| Error::no_memory::<BatchEntry<'_>>(last.len()))?;
-        entries.extend(last.iter().map(|&(_, at)| self.entry(at, deadline)));
+        entries.extend(last.into_iter().map(|at| self.entry(at, deadline)));
         Ok(entries)
-    }
-
-    /// Each key's last operation, with a hash of the key. Sorted in place, which takes less memory than a table of
-    /// the keys would, and by hash first, which spares nearly all comparisons of keys.
-    fn last_of_each_key(&self) -> Result<Vec<(u64, usize)>> {
-        let count = self.operations.len();
-        let mut last = Vec::new();
-        last.try_reserve_exact(count).map_err(|_| Error::no_memory::<(u64, usize)>(count))?;
-        let hasher = RandomState::new();
-        last.extend((0..count).map(|at| (hasher.hash_one(self.key(at)), at)));
-        last.sort_unstable_by(|&(hash, at), &(other_hash, other)| {
-            let by_key = hash.cmp(&other_hash).then_with(|| self.key(at).cmp(self.key(other)));
-            by_key.then(other.cmp(&at))
-        });
-        last.dedup_by(|(hash, at), (kept_hash, kept)| hash == kept_hash && self.key(*at) == self.key(*kept));
-        last.sort_unstable_by_key(|&(_, at)| at);
-        Ok(last)
     }
 }
 

@@ -4,12 +4,14 @@
 //! Only a valid manifest says what is alive (rule M2). 64-bit ids and versions are strings, because many
 //! JSON readers round large numbers.
 
+use super::applied::MAX_CURSOR_LEN;
 use super::coding::{Id128, crc32c};
 use super::names::NUMBER_END;
 use super::record::VERSION_END;
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
+use std::sync::Arc;
 
 /// The format this library writes, and the newest it reads.
 pub const FORMAT: u64 = 1;
@@ -44,6 +46,10 @@ pub struct Manifest {
     pub keys: u64,
     /// Whether this is a backup that no writer has opened: the first that does clears it.
     pub backup: bool,
+    /// The cursor stored with the last changes of another store that were applied in what is sealed, or closed cleanly.
+    pub applied_cursor: Option<Arc<[u8]>>,
+    /// Where recoveries wrote again what cursors of feeds may point to.
+    pub moved: Vec<Moved>,
     /// What a clean close left; gone as soon as a writer opens.
     pub clean_close: Option<CleanClose>,
     /// The live segments, oldest first; the unsealed ones are at the end.
@@ -59,6 +65,21 @@ pub struct CleanClose {
     pub len: u64,
     /// The version of the newest record.
     pub last_version: u64,
+}
+
+/// Bytes of a segment that lie in another one now, which a recovery wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// The uid of the segment that they were in.
+    pub from: u64,
+    /// Where they began in it.
+    pub start: u64,
+    /// Where they ended.
+    pub end: u64,
+    /// The uid of the segment that they are in, a live one.
+    pub to: u64,
+    /// Where they begin in it.
+    pub at: u64,
 }
 
 /// One live segment.
@@ -131,6 +152,25 @@ impl Manifest {
         if self.backup {
             out.push_str("  \"backup\": true,\n");
         }
+        if let Some(cursor) = &self.applied_cursor {
+            out.push_str("  \"applied_cursor\": \"");
+            for byte in cursor.iter() {
+                let _ = write!(out, "{byte:02x}");
+            }
+            out.push_str("\",\n");
+        }
+        for (at, moved) in self.moved.iter().enumerate() {
+            let Moved { from, start, end, to, at: place } = moved;
+            out.push_str(if at == 0 { "  \"moved\": [\n" } else { ",\n" });
+            let _ = write!(
+                out,
+                "    {{\"from\": \"{from:016x}\", \"start\": {start}, \"end\": {end}, \"to\": \"{to:016x}\", \
+                 \"at\": {place}}}"
+            );
+        }
+        if !self.moved.is_empty() {
+            out.push_str("\n  ],\n");
+        }
         if let Some(close) = &self.clean_close {
             let _ = writeln!(
                 out,
@@ -196,6 +236,12 @@ impl Manifest {
                     return Err(damaged("the manifest's \"backup\" is neither true nor false".to_string()));
                 }
             },
+            applied_cursor: fields.optional_bytes("applied_cursor")?,
+            moved: fields
+                .optional_entries("moved")?
+                .into_iter()
+                .map(|moved| Moved::decode(moved.get()))
+                .collect::<Result<_, _>>()?,
             clean_close,
             segments: fields
                 .entries("segments")?
@@ -232,6 +278,12 @@ impl Manifest {
         if self.next_number > NUMBER_END {
             return Err(damaged(format!("next_number {} is past the last file name", self.next_number)));
         }
+        for moved in &self.moved {
+            let len = moved.end.checked_sub(moved.start);
+            if !uids.contains(&moved.to) || len.and_then(|len| len.checked_add(moved.at)).is_none() {
+                return Err(damaged(format!("bytes were moved to {:016x}, which has no room", moved.to)));
+            }
+        }
         let closed_in = self.clean_close.map(|close| close.active);
         let listed = |number| {
             self.segments
@@ -244,6 +296,27 @@ impl Manifest {
             }
             _ => Ok(()),
         }
+    }
+}
+
+impl Moved {
+    /// Where the record that ended at `offset` of the segment it was in ends now.
+    pub fn end_of(&self, from: u64, offset: u64) -> Option<(u64, u64)> {
+        let held = self.from == from && (self.start + 1..=self.end).contains(&offset);
+        held.then(|| (self.to, self.at + (offset - self.start)))
+    }
+
+    fn decode(text: &str) -> Result<Self, ManifestError> {
+        let mut fields = Fields::of("what was moved", text)?;
+        let moved = Moved {
+            from: fields.hex("from")?,
+            start: fields.number("start")?,
+            end: fields.number("end")?,
+            to: fields.hex("to")?,
+            at: fields.number("at")?,
+        };
+        fields.finish()?;
+        Ok(moved)
     }
 }
 
@@ -396,6 +469,27 @@ impl<'t> Fields<'t> {
         self.take(name, |text| serde_json::from_str(text).ok())
     }
 
+    fn optional_entries(&mut self, name: &str) -> Result<Vec<&'t RawValue>, ManifestError> {
+        if self.members.contains_key(name) { self.entries(name) } else { Ok(Vec::new()) }
+    }
+
+    /// A cursor in hexadecimal digits.
+    fn optional_bytes(&mut self, name: &str) -> Result<Option<Arc<[u8]>>, ManifestError> {
+        if !self.members.contains_key(name) {
+            return Ok(None);
+        }
+        self.take(name, |text| {
+            let digits = string(text)?;
+            let byte = |pair: &[u8]| {
+                let strict = pair.len() == 2 && pair.iter().all(u8::is_ascii_hexdigit);
+                u8::from_str_radix(std::str::from_utf8(pair).ok().filter(|_| strict)?, 16).ok()
+            };
+            let bytes: Vec<u8> = digits.as_bytes().chunks(2).map(byte).collect::<Option<_>>()?;
+            (1..=MAX_CURSOR_LEN).contains(&bytes.len()).then(|| bytes.into())
+        })
+        .map(Some)
+    }
+
     fn finish(self) -> Result<(), ManifestError> {
         match self.members.keys().next() {
             None => Ok(()),
@@ -429,6 +523,8 @@ mod tests {
             highest_dropped_tombstone: 5,
             keys: 11,
             backup: true,
+            applied_cursor: Some([0x0a, 0xff].as_slice().into()),
+            moved: vec![Moved { from: 5, start: 72, end: 160, to: 2, at: 72 }],
             clean_close: Some(CleanClose { active: 8, len: 640, last_version: 1 << 60 }),
             segments: vec![
                 SegmentEntry { number: 7, uid: u64::MAX, run: Some(3), state: SegmentState::Sealed(sealed) },
@@ -452,6 +548,8 @@ mod tests {
         assert_eq!(Manifest::decode(&manifest.encode()), Ok(manifest.clone()));
         manifest.clean_close = None;
         manifest.backup = false;
+        manifest.applied_cursor = None;
+        manifest.moved.clear();
         manifest.segments.clear();
         assert_eq!(Manifest::decode(&manifest.encode()), Ok(manifest));
     }
@@ -499,6 +597,10 @@ mod tests {
             ("\"highest_version\": \"", "\"highest_version\": \"1"),
             ("\"keys\": 11", "\"keys\": [11]"),
             ("\"backup\": true", "\"backup\": 1"),
+            ("\"applied_cursor\": \"0aff\"", "\"applied_cursor\": \"0af\""),
+            ("\"applied_cursor\": \"0aff\"", "\"applied_cursor\": \"\""),
+            ("\"to\": \"0000000000000002\"", "\"to\": \"0000000000000003\""),
+            ("\"start\": 72", "\"start\": 161"),
             ("\"history_id\"", "\"history\""),
         ] {
             assert!(body.contains(old), "{old}");

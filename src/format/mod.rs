@@ -1,8 +1,10 @@
 //! Every on-disk byte, as pure functions over buffers; `docs/FORMAT.md` is the same in prose.
 
+pub mod applied;
 pub mod checkpoint;
 pub mod coding;
 pub mod compressed;
+pub mod cursor;
 pub mod filter;
 pub mod hint;
 pub mod manifest;

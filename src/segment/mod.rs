@@ -1,6 +1,7 @@
 //! One file each: how a segment is appended to, read, scanned, and held while readers are in it.
 
 pub mod appender;
+pub mod follower;
 pub mod hint_finder;
 pub mod hint_reader;
 pub mod hint_writer;

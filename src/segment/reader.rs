@@ -85,7 +85,7 @@ impl<F: File> Segment<F> {
     }
 
     #[inline]
-    fn check<'a>(&self, offset: u64, bytes: &'a [u8]) -> Result<Record<'a>> {
+    pub(super) fn check<'a>(&self, offset: u64, bytes: &'a [u8]) -> Result<Record<'a>> {
         let (header, key) = self.check_header(offset, bytes)?;
         let value = bytes
             .get(header.value_at()..header.value_at() + header.value_len as usize)
@@ -97,7 +97,7 @@ impl<F: File> Segment<F> {
     }
 
     #[inline]
-    fn check_header<'a>(&self, offset: u64, bytes: &'a [u8]) -> Result<(RecordHeader, &'a [u8])> {
+    pub(super) fn check_header<'a>(&self, offset: u64, bytes: &'a [u8]) -> Result<(RecordHeader, &'a [u8])> {
         let header = RecordHeader::decode(bytes).ok_or_else(|| self.damaged(offset, "no record header"))?;
         let key = bytes
             .get(header.header_len()..header.value_at())

@@ -4,6 +4,7 @@
 //! the file makes the scanner allocate: a value larger than the buffer is checksummed as it streams by, or passed over.
 
 use crate::error::{Error, Result};
+use crate::format::applied;
 use crate::format::coding::{crc32c, crc32c_more};
 use crate::format::marker::Watermark;
 use crate::format::record::{Flags, MAX_KEY_LEN, RECORD_ALIGN, RECORD_HEADER_MAX_LEN, RecordHeader};
@@ -26,6 +27,8 @@ pub struct Scanned<'a> {
     pub value_ok: bool,
     /// What a watermark marker states.
     pub watermark: Option<Watermark>,
+    /// The cursor in a record that begins a batch of another store's changes.
+    pub applied: Option<&'a [u8]>,
 }
 
 impl<'a> Scanned<'a> {
@@ -37,7 +40,8 @@ impl<'a> Scanned<'a> {
         let value_ok = crc32c(value) == header.value_crc;
         let internal = value_ok && header.flags.has(Flags::INTERNAL);
         let watermark = if internal { Watermark::decode(value) } else { None };
-        Scanned { offset, header, key, value_ok, watermark }
+        let applied = if internal { applied::decode(value) } else { None };
+        Scanned { offset, header, key, value_ok, watermark, applied }
     }
 }
 
@@ -131,7 +135,7 @@ impl<'f, F: File> Scanner<'f, F> {
         self.at = offset + header.record_len();
         let head = self.window(offset, header.value_at())?;
         let key = head.get(header.header_len()..header.value_at()).unwrap_or_default();
-        Ok(Step::Record(Scanned { offset, header, key, value_ok, watermark: None }))
+        Ok(Step::Record(Scanned { offset, header, key, value_ok, watermark: None, applied: None }))
     }
 
     /// Where the next record is looked for.

@@ -142,6 +142,8 @@ fn a_manifest() {
         highest_dropped_tombstone: 5,
         keys: 11,
         backup: false,
+        applied_cursor: None,
+        moved: Vec::new(),
         clean_close: Some(CleanClose { active: 8, len: 640, last_version: 1 << 60 }),
         segments: vec![
             SegmentEntry { number: 6, uid: u64::MAX, run: Some(3), state: SegmentState::Sealed(sealed) },
