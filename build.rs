@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// The files whose functions are the C face, in the order in which the header tells of them.
-const CAPI: [&str; 19] = [
+const CAPI: [&str; 20] = [
     "handles",
     "open",
     "write",
@@ -20,6 +20,7 @@ const CAPI: [&str; 19] = [
     "batch",
     "snapshot",
     "iter",
+    "delete_range",
     "json",
     "merge",
     "refresh",

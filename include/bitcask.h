@@ -1385,6 +1385,29 @@ uint64_t bitcask_iter_version(const bitcask_iter_t *iter);
 void bitcask_iter_free(bitcask_iter_t *iter);
 
 /**
+ * Removes all keys of a range and their values, except those that are written meanwhile: they keep what they are given.
+ *
+ * A deletion of a range is not atomic. It goes through a snapshot of the store, reading no values, and writes batches of
+ * some hundred deletions, each of which is atomic: after a crash it is there whole or not at all. When an error or a
+ * crash ends it early, calling it again removes the rest. Values that have expired are not looked at.
+ *
+ * @param db       the store; not NULL
+ * @param range    prefix and bounds as for an iterator, flags 0; not NULL: to remove all keys, give
+ *                 BITCASK_ITER_OPTIONS_INIT
+ * @param deleted  receives how many keys had a value and were removed, 0 unless BITCASK_OK; may be NULL
+ * @param err      receives the reason of a failure, and how many keys were removed before it; may be NULL
+ * @return BITCASK_OK, also if there were none, or: E_INVALID, E_TOO_LARGE (a bound longer than any key), E_CORRUPT, or an
+ *         error as for bitcask_batch_write()
+ *
+ * Threads: any number; other writers wait for one batch at the longest. Blocks: as long as it takes, see
+ * bitcask_iter_new() and bitcask_batch_write(). Since 1.0.0.
+ */
+bitcask_status bitcask_delete_range(bitcask_t *db,
+                                    const bitcask_iter_options *range,
+                                    uint64_t *deleted,
+                                    bitcask_error *err);
+
+/**
  * Stores a JSON document under a key: as bitcask_put(), but refuses what is not JSON.
  *
  * The text is stored as given: the order of names, spacing and numbers of any length come back as they were.

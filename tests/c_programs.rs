@@ -119,6 +119,7 @@ mod examples {
         example/reader: "examples-c/reader.c", shared_library;
         example/scan: "examples-c/scan.c", shared_library;
         example/snapshot: "examples-c/snapshot.c", shared_library;
+        example/delete_range: "examples-c/delete_range.c", shared_library;
         example/write_options: "examples-c/write_options.c", shared_library;
         example/expiry: "examples-c/expiry.c", shared_library;
     }
@@ -145,6 +146,7 @@ mod conventions {
         convention/merges: "tests/c/merges.c", shared_library;
         convention/log: "tests/c/log.c", shared_library;
         convention/write_options: "tests/c/write_options.c", shared_library;
+        convention/delete_range: "tests/c/delete_range.c", shared_library;
         convention/iterators: "tests/c/iterators.c", shared_library;
         convention/panic: "tests/c/panic.c", shared_library_with_test_hooks;
     }

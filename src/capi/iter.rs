@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "exports C symbols and dereferences what C passes")]
 #![expect(clippy::missing_safety_doc, reason = "the module `capi` states it once for all")]
 
-use super::boundary::{Out, bytes, guard, guard_store, guard_void, key_bytes, null};
+use super::boundary::{Out, bytes, grown, guard, guard_store, guard_void, key_bytes, null};
 use super::handles::{Handle, IterHandle, SnapshotHandle};
 use super::report::ErrorOut;
 use super::status::{BITCASK_BUFFER_TOO_SMALL, BITCASK_DONE, BITCASK_OK, Status};
@@ -23,6 +23,7 @@ pub const BITCASK_ITER_KEYS_ONLY: u32 = 2;
 /// Prefix and bounds intersect; a bound of length 0 is none, whatever its address. Keys are compared byte by byte as
 /// unsigned numbers, and a key comes before all longer ones that begin with it. Since 1.0.0.
 #[repr(C)]
+#[derive(Clone, Copy)]
 pub struct IterOptions {
     /// sizeof(bitcask_iter_options) as the caller was compiled; `BITCASK_ITER_OPTIONS_INIT` sets it.
     pub struct_size: u32,
@@ -70,8 +71,8 @@ pub unsafe extern "C" fn bitcask_iter_new(
         let out = Out::zeroed(out);
         guard_store(db, err, |store| {
             out.required("out")?;
-            let options =
-                options.as_ref().map_or(Ok(ScanOptions::default()), |given| given_options(given))?;
+            let taken = BITCASK_ITER_REVERSE | BITCASK_ITER_KEYS_ONLY;
+            let options = scan_options("options", options, taken)?.unwrap_or_default();
             let snapshot = match snapshot.as_ref() {
                 None => Arc::new(store.snapshot()?),
                 Some(held) if held.snapshot.is_of(store) => held.snapshot.clone(),
@@ -248,29 +249,31 @@ pub unsafe extern "C" fn bitcask_iter_free(iter: *mut IterHandle) {
     });
 }
 
+/// What the engine is to walk through, `None` for NULL. Only flags in `taken` may be set; `name` is the parameter's.
+///
 /// # Safety
-/// The addresses in `given` are as [`bytes`] wants them.
-unsafe fn given_options<'a>(given: &IterOptions) -> Result<ScanOptions<'a>> {
-    let size = size_of::<IterOptions>();
-    if given.struct_size as usize != size {
-        let what = format!("options.struct_size is {}, accepted is {size}", given.struct_size);
-        return Err(Error::Invalid(what));
-    }
-    let known = BITCASK_ITER_REVERSE | BITCASK_ITER_KEYS_ONLY;
-    if given.flags & !known != 0 {
-        let what = format!("options.flags is {:#x}, accepted are bits of {known:#x}", given.flags);
+/// As for [`grown`], and the addresses in it are as [`bytes`] wants them.
+pub(super) unsafe fn scan_options<'a>(
+    name: &str,
+    options: *const IterOptions,
+    taken: u32,
+) -> Result<Option<ScanOptions<'a>>> {
+    // SAFETY: the caller's promise.
+    let Some(given) = (unsafe { grown(name, options)? }) else { return Ok(None) };
+    if given.flags & !taken != 0 {
+        let what = format!("{name}.flags is {:#x}, this function takes bits of {taken:#x}", given.flags);
         return Err(Error::Invalid(what));
     }
     let limit = MAX_KEY_LEN as u64;
     // SAFETY: the caller's promise.
     unsafe {
-        Ok(ScanOptions {
+        Ok(Some(ScanOptions {
             reverse: given.flags & BITCASK_ITER_REVERSE != 0,
             keys_only: given.flags & BITCASK_ITER_KEYS_ONLY != 0,
-            prefix: bytes("options.prefix", given.prefix, given.prefix_len, limit)?,
-            lower: bytes("options.lower", given.lower, given.lower_len, limit)?,
-            upper: bytes("options.upper", given.upper, given.upper_len, limit)?,
-        })
+            prefix: bytes("prefix", given.prefix, given.prefix_len, limit)?,
+            lower: bytes("lower", given.lower, given.lower_len, limit)?,
+            upper: bytes("upper", given.upper, given.upper_len, limit)?,
+        }))
     }
 }
 

@@ -11,6 +11,7 @@
 
 pub mod batch;
 mod boundary;
+pub mod delete_range;
 pub mod expiry;
 pub mod handles;
 pub mod info;

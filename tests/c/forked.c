@@ -10,6 +10,7 @@ static void in_the_child(bitcask_t *db, bitcask_batch_t *batch, bitcask_pin_t *p
     bitcask_status status = 9;
     bitcask_snapshot_t *other_snapshot = MARKED_POINTER;
     bitcask_iter_t *other_iter = MARKED_POINTER;
+    bitcask_iter_options everything = BITCASK_ITER_OPTIONS_INIT;
     bitcask_t *second;
     char *json = MARKED_POINTER;
     size_t len = MARKED_SIZE, key_len = 1;
@@ -29,6 +30,9 @@ static void in_the_child(bitcask_t *db, bitcask_batch_t *batch, bitcask_pin_t *p
     EXPECT(BITCASK_E_FORKED, bitcask_counter_add(db, "k", 1, 1, NULL, NULL));
     EXPECT(BITCASK_E_FORKED, bitcask_expire(db, "k", 1, 1, NULL));
     EXPECT(BITCASK_E_FORKED, bitcask_persist(db, "k", 1, NULL));
+    CHECK(number == 0);
+    number = 12345;
+    EXPECT(BITCASK_E_FORKED, bitcask_delete_range(db, &everything, &number, NULL));
     CHECK(number == 0);
 
     EXPECT(BITCASK_E_FORKED, bitcask_get(db, "k", 1, &value, &len, NULL));

@@ -86,18 +86,22 @@ static void what_is_refused(bitcask_t *db) {
     bitcask_error err = BITCASK_ERROR_INIT;
     bitcask_iter_t *iter = MARKED_POINTER;
     static char long_key[65537];
+    union {
+        bitcask_iter_options options;
+        unsigned char bytes[128];
+    } longer;
 
-    options.struct_size += 8;
-    EXPECT(BITCASK_E_INVALID, bitcask_iter_new(db, NULL, &options, &iter, &err));
-    CHECK(iter == NULL && strstr(err.message, "struct_size") != NULL);
     options.struct_size -= 8;
+    EXPECT(BITCASK_E_INVALID, bitcask_iter_new(db, NULL, &options, &iter, &err));
+    CHECK(iter == NULL && strstr(err.message, "options.struct_size") != NULL);
+    options.struct_size += 8;
     options.flags = 4;
     EXPECT(BITCASK_E_INVALID, bitcask_iter_new(db, NULL, &options, &iter, &err));
-    CHECK(strstr(err.message, "flags") != NULL);
+    CHECK(strstr(err.message, "options.flags is 0x4") != NULL);
     options.flags = 0;
     options.lower_len = 1;
     EXPECT(BITCASK_E_INVALID, bitcask_iter_new(db, NULL, &options, &iter, &err));
-    CHECK(strstr(err.message, "options.lower") != NULL);
+    CHECK(strstr(err.message, "lower is NULL") != NULL);
     options.lower = long_key;
     options.lower_len = sizeof long_key;
     EXPECT(BITCASK_E_TOO_LARGE, bitcask_iter_new(db, NULL, &options, &iter, &err));
@@ -107,6 +111,15 @@ static void what_is_refused(bitcask_t *db) {
     EXPECT(BITCASK_OK, bitcask_iter_new(db, NULL, &options, &iter, &err));
     EXPECT(BITCASK_E_TOO_LARGE, bitcask_iter_seek(iter, long_key, sizeof long_key, &err));
     bitcask_iter_free(iter);
+
+    /* A structure of a later version may be longer, as long as what is unknown is not used. */
+    memset(&longer, 0, sizeof longer);
+    longer.options.struct_size = sizeof longer;
+    EXPECT(BITCASK_OK, bitcask_iter_new(db, NULL, &longer.options, &iter, &err));
+    bitcask_iter_free(iter);
+    longer.bytes[sizeof longer - 1] = 1;
+    EXPECT(BITCASK_E_INVALID, bitcask_iter_new(db, NULL, &longer.options, &iter, &err));
+    CHECK(iter == NULL && strstr(err.message, "options has something at byte") != NULL);
 }
 
 static void a_snapshot_belongs_to_its_store(bitcask_t *db) {

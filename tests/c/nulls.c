@@ -53,6 +53,7 @@ static void a_null_store_is_refused(void) {
     REFUSED("iter", bitcask_iter_seek(NULL, "k", 1, NULL));
     CHECK(bitcask_iter_key(NULL, &len) == NULL && len == 0);
     CHECK(bitcask_iter_value(NULL, NULL) == NULL);
+    REFUSED("db", bitcask_delete_range(NULL, NULL, &number, NULL));
     REFUSED("db", bitcask_sync(NULL, NULL));
     REFUSED("db", bitcask_merge(NULL, NULL, NULL));
     REFUSED("db", bitcask_refresh(NULL, NULL));
@@ -127,10 +128,13 @@ static void null_for_an_output_is_refused(bitcask_t *db) {
     REFUSED("json", bitcask_stats(db, NULL, &len, NULL));
     REFUSED("value", bitcask_stat_u64(db, "keys", NULL, NULL));
     REFUSED("out", bitcask_batch_new(NULL, NULL));
+    REFUSED("out", bitcask_snapshot_new(db, NULL, NULL));
+    REFUSED("out", bitcask_iter_new(db, NULL, NULL, NULL, NULL));
 }
 
-static void null_for_a_text_or_batch_is_refused(bitcask_t *db) {
+static void null_for_a_text_batch_or_range_is_refused(bitcask_t *db) {
     bitcask_t *other = MARKED_POINTER;
+    bitcask_iter_options range = BITCASK_ITER_OPTIONS_INIT;
     uint64_t number;
 
     REFUSED("path", bitcask_open(NULL, NULL, &other, NULL));
@@ -142,16 +146,25 @@ static void null_for_a_text_or_batch_is_refused(bitcask_t *db) {
     REFUSED("batch", bitcask_batch_write(db, NULL, NULL));
     REFUSED("batch", bitcask_batch_expect(NULL, "k", 1, 0, NULL));
     REFUSED("batch", bitcask_batch_write_with(db, NULL, NULL, NULL, NULL));
+    /* No range is not the range of all keys. */
+    number = 12345;
+    REFUSED("range", bitcask_delete_range(db, NULL, &number, NULL));
+    CHECK(number == 0);
+    range.upper_len = 1;
+    REFUSED("upper", bitcask_delete_range(db, &range, NULL, NULL));
 }
 
 static void an_output_that_may_be_null_may(bitcask_t *db) {
+    bitcask_iter_options range = BITCASK_ITER_OPTIONS_INIT;
     char *json;
 
     EXPECT(BITCASK_OK, bitcask_put_with(db, "k", 1, "v", 1, NULL, NULL, NULL));
     EXPECT(BITCASK_OK, bitcask_get_version(db, "k", 1, NULL, NULL, NULL, NULL, NULL));
     EXPECT(BITCASK_OK, bitcask_delete_with(db, "k", 1, NULL, NULL, NULL));
     EXPECT(BITCASK_OK, bitcask_counter_add(db, "k", 1, 1, NULL, NULL));
-    EXPECT(BITCASK_OK, bitcask_delete(db, "k", 1, NULL));
+    range.prefix = "k";
+    range.prefix_len = 1;
+    EXPECT(BITCASK_OK, bitcask_delete_range(db, &range, NULL, NULL));
     EXPECT(BITCASK_OK, bitcask_put_json(db, "doc", 3, "[1]", 3, NULL));
     EXPECT(BITCASK_OK, bitcask_get_json(db, "doc", 3, NULL, &json, NULL, NULL));
     bitcask_free(json);
@@ -180,7 +193,7 @@ int main(void) {
     a_null_store_is_refused();
     null_with_a_length_is_refused(db, batch);
     null_for_an_output_is_refused(db);
-    null_for_a_text_or_batch_is_refused(db);
+    null_for_a_text_batch_or_range_is_refused(db);
     an_output_that_may_be_null_may(db);
     ending_null_does_nothing();
 

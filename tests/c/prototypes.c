@@ -64,6 +64,7 @@ const void *bitcask_iter_key(const bitcask_iter_t *, size_t *);
 const void *bitcask_iter_value(const bitcask_iter_t *, size_t *);
 uint64_t bitcask_iter_version(const bitcask_iter_t *);
 void bitcask_iter_free(bitcask_iter_t *);
+bitcask_status bitcask_delete_range(bitcask_t *, const bitcask_iter_options *, uint64_t *, bitcask_error *);
 
 bitcask_status bitcask_put_json(bitcask_t *, const void *, size_t, const char *, size_t, bitcask_error *);
 bitcask_status bitcask_get_json(const bitcask_t *, const void *, size_t, const char *, char **, size_t *,

@@ -7,7 +7,8 @@ int main(void) {
     char value[8];
     char *json;
     size_t len;
-    uint64_t count;
+    bitcask_iter_options everything = BITCASK_ITER_OPTIONS_INIT;
+    uint64_t count = 12345;
 
     EXPECT(BITCASK_OK, bitcask_put_json(db, "k", 1, "[1]", 3, NULL));
     EXPECT(BITCASK_OK, bitcask_close(db, NULL));
@@ -21,6 +22,8 @@ int main(void) {
     EXPECT(BITCASK_E_READ_ONLY, bitcask_put_with(db, "k", 1, "v", 1, NULL, NULL, NULL));
     EXPECT(BITCASK_E_READ_ONLY, bitcask_delete_with(db, "k", 1, NULL, NULL, NULL));
     EXPECT(BITCASK_E_READ_ONLY, bitcask_counter_add(db, "k", 1, 1, NULL, NULL));
+    EXPECT(BITCASK_E_READ_ONLY, bitcask_delete_range(db, &everything, &count, NULL));
+    CHECK(count == 0);
     EXPECT(BITCASK_E_READ_ONLY, bitcask_expire(db, "k", 1, 1, NULL));
     EXPECT(BITCASK_E_READ_ONLY, bitcask_persist(db, "k", 1, NULL));
 
