@@ -1289,7 +1289,7 @@ bitcask_status bitcask_iter_new(const bitcask_t *db,
  * @param iter  the iterator; not NULL
  * @param err   receives the reason of a failure; may be NULL
  * @return BITCASK_OK; BITCASK_DONE: there is none, also when asked again; or: E_INVALID, E_CORRUPT (this record is
- *         damaged: the next call goes on behind it), E_IO, E_NO_MEMORY, E_CLOSED, E_FORKED
+ *         damaged: the next call goes on behind it), E_IO, E_NO_MEMORY, E_CLOSED, E_FORKED, E_POISONED (after E_PANIC)
  *
  * Threads: one at a time an iterator. Blocks: while the device reads. Since 1.0.0.
  */
@@ -1329,7 +1329,7 @@ bitcask_status bitcask_iter_next_many(bitcask_iter_t *iter,
  * @param iter  the iterator; not NULL
  * @param key   `key_len` bytes, at most 65536; may be NULL if `key_len` is 0
  * @param err   receives the reason of a failure; may be NULL
- * @return BITCASK_OK, or: E_INVALID, E_TOO_LARGE, E_CLOSED, E_FORKED
+ * @return BITCASK_OK, or: E_INVALID, E_TOO_LARGE, E_CLOSED, E_FORKED, E_POISONED (after E_PANIC)
  *
  * Threads: one at a time an iterator. Does not block: reading is left to the next call. Since 1.0.0.
  */

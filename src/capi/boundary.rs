@@ -6,11 +6,13 @@
 
 #![expect(unsafe_code, reason = "makes references of the caller's pointers")]
 
-use super::handles::Handle;
+use super::handles::{Handle, IterHandle, SnapshotHandle};
 use super::report::{ErrorOut, report};
 use super::status::{BITCASK_E_PANIC, Status, status_of};
-use crate::engine::Store;
+use crate::engine::{Snapshot, Store};
+use crate::features::scan::Scan;
 use crate::format::record::{MAX_KEY_LEN, MAX_VALUE_LEN};
+use crate::io::disk::Disk;
 use crate::{Error, Result};
 use std::any::Any;
 use std::ffi::{CStr, c_char, c_void};
@@ -25,13 +27,8 @@ const MAX_STRUCT_SIZE: usize = 4096;
 /// `err` is as [`report`] wants it.
 #[inline]
 pub(super) unsafe fn guard(err: *mut ErrorOut, body: impl FnOnce() -> Result<Status>) -> Status {
-    match catch_unwind(AssertUnwindSafe(body)) {
-        Ok(Ok(status)) => status,
-        // SAFETY: the caller's promise about `err`.
-        Ok(Err(error)) => unsafe { fail(err, &error) },
-        // SAFETY: the same.
-        Err(panic) => unsafe { fail_by_panic(err, panic, |_| ()) },
-    }
+    // SAFETY: the caller's promise.
+    unsafe { guard_object("", Some(()), err, |(), _| (), |()| body()) }
 }
 
 /// Runs the body of a function on a store. A NULL `db` is an error; a panic poisons the store, because nobody
@@ -45,17 +42,85 @@ pub(super) unsafe fn guard_store(
     err: *mut ErrorOut,
     body: impl FnOnce(&Store) -> Result<Status>,
 ) -> Status {
-    // SAFETY: the caller's promise about `db`.
-    let Some(Handle { store }) = (unsafe { db.as_ref() }) else {
-        // SAFETY: the caller's promise about `err`.
-        return unsafe { fail(err, &null("db")) };
+    // SAFETY: the caller's promises.
+    unsafe {
+        let store = db.as_ref().map(|Handle { store }| store);
+        guard_object("db", store, err, |store, text| store.poison(text), |store| body(store))
+    }
+}
+
+/// Runs the body of a function on a snapshot. A panic poisons its store.
+///
+/// # Safety
+/// `snapshot` is NULL or a snapshot; `err` is as [`report`] wants it.
+#[inline]
+pub(super) unsafe fn guard_snapshot(
+    snapshot: *const SnapshotHandle,
+    err: *mut ErrorOut,
+    body: impl FnOnce(&Snapshot<Disk>) -> Result<Status>,
+) -> Status {
+    // SAFETY: the caller's promises.
+    unsafe {
+        let snapshot = snapshot.as_ref().map(|SnapshotHandle { snapshot }| &**snapshot);
+        guard_object("snapshot", snapshot, err, |held, text| held.poison(text), |held| body(held))
+    }
+}
+
+/// Runs the body of a function on an iterator. A panic poisons its store, and the iterator goes on no more.
+///
+/// # Safety
+/// `iter` is NULL or an iterator that no other thread uses; `err` is as [`report`] wants it.
+#[inline]
+pub(super) unsafe fn guard_iter(
+    iter: *mut IterHandle,
+    err: *mut ErrorOut,
+    body: impl FnOnce(&mut Scan<Disk>) -> Result<Status>,
+) -> Status {
+    let poison = |handle: &mut IterHandle, text: &str| {
+        handle.is_broken = true;
+        handle.scan.poison(text);
     };
-    match catch_unwind(AssertUnwindSafe(|| body(store))) {
+    // SAFETY: the caller's promises.
+    unsafe {
+        guard_object(
+            "iter",
+            iter.as_mut(),
+            err,
+            |handle, text| poison(handle, text),
+            |handle| {
+                if handle.is_broken {
+                    let reason = "a defect was caught in this iterator".to_string();
+                    return Err(Error::Poisoned { reason });
+                }
+                body(&mut handle.scan)
+            },
+        )
+    }
+}
+
+/// Runs the body of a function on what `object` refers to, of which `name` says that it must not be NULL. After a panic
+/// `poison` keeps it from doing harm, and is told what the panic said.
+///
+/// # Safety
+/// `err` is as [`report`] wants it.
+#[inline]
+unsafe fn guard_object<T>(
+    name: &str,
+    object: Option<T>,
+    err: *mut ErrorOut,
+    poison: impl FnOnce(&mut T, &str),
+    body: impl FnOnce(&mut T) -> Result<Status>,
+) -> Status {
+    let Some(mut object) = object else {
+        // SAFETY: the caller's promise about `err`.
+        return unsafe { fail(err, &null(name)) };
+    };
+    match catch_unwind(AssertUnwindSafe(|| body(&mut object))) {
         Ok(Ok(status)) => status,
         // SAFETY: the caller's promise about `err`.
         Ok(Err(error)) => unsafe { fail(err, &error) },
         // SAFETY: the same.
-        Err(panic) => unsafe { fail_by_panic(err, panic, |text| store.poison(text)) },
+        Err(panic) => unsafe { fail_by_panic(err, panic, |text| poison(&mut object, text)) },
     }
 }
 

@@ -37,6 +37,8 @@ pub struct SnapshotHandle {
 /// time may use it. Since 1.0.0.
 pub struct IterHandle {
     pub(super) scan: Scan<Disk>,
+    /// Whether a call on it panicked.
+    pub(super) is_broken: bool,
 }
 
 const _: () = {

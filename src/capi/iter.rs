@@ -3,12 +3,13 @@
 #![expect(unsafe_code, reason = "exports C symbols and dereferences what C passes")]
 #![expect(clippy::missing_safety_doc, reason = "the module `capi` states it once for all")]
 
-use super::boundary::{Out, bytes, grown, guard, guard_store, guard_void, key_bytes, null};
+use super::boundary::{Out, bytes, grown, guard_iter, guard_store, guard_void, key_bytes};
 use super::handles::{Handle, IterHandle, SnapshotHandle};
 use super::report::ErrorOut;
 use super::status::{BITCASK_BUFFER_TOO_SMALL, BITCASK_DONE, BITCASK_OK, Status};
 use crate::features::scan::{Scan, ScanOptions};
 use crate::format::record::MAX_KEY_LEN;
+use crate::io::disk::Disk;
 use crate::sync::Arc;
 use crate::{Error, Result};
 use std::ffi::c_void;
@@ -79,7 +80,7 @@ pub unsafe extern "C" fn bitcask_iter_new(
                 Some(_) => return Err(Error::Invalid("snapshot is of another store than db".to_string())),
             };
             let scan = Scan::new(snapshot, &options)?;
-            out.set(Box::into_raw(Box::new(IterHandle { scan })));
+            out.set(Box::into_raw(Box::new(IterHandle { scan, is_broken: false })));
             Ok(BITCASK_OK)
         })
     }
@@ -90,18 +91,13 @@ pub unsafe extern "C" fn bitcask_iter_new(
 /// @param iter  the iterator; not NULL
 /// @param err   receives the reason of a failure; may be NULL
 /// @return BITCASK_OK; BITCASK_DONE: there is none, also when asked again; or: E_INVALID, E_CORRUPT (this record is
-///         damaged: the next call goes on behind it), E_IO, E_NO_MEMORY, E_CLOSED, E_FORKED
+///         damaged: the next call goes on behind it), E_IO, E_NO_MEMORY, E_CLOSED, E_FORKED, E_POISONED (after E_PANIC)
 ///
 /// Threads: one at a time an iterator. Blocks: while the device reads. Since 1.0.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bitcask_iter_next(iter: *mut IterHandle, err: *mut ErrorOut) -> Status {
     // SAFETY: the caller's, as the module `capi` states it.
-    unsafe {
-        guard(err, || {
-            let IterHandle { scan } = iter.as_mut().ok_or_else(|| null("iter"))?;
-            Ok(if scan.advance()? { BITCASK_OK } else { BITCASK_DONE })
-        })
-    }
+    unsafe { guard_iter(iter, err, |scan| Ok(if scan.advance()? { BITCASK_OK } else { BITCASK_DONE })) }
 }
 
 /// Comes to many next keys at once, for languages in which a call costs more than what it does.
@@ -133,8 +129,7 @@ pub unsafe extern "C" fn bitcask_iter_next_many(
     // SAFETY: the caller's, as the module `capi` states it.
     unsafe {
         let (count, len) = (Out::zeroed(count), Out::zeroed(len));
-        guard(err, || {
-            let IterHandle { scan } = iter.as_mut().ok_or_else(|| null("iter"))?;
+        guard_iter(iter, err, |scan| {
             count.required("count")?;
             len.required("len")?;
             if buf.is_null() && cap > 0 {
@@ -173,7 +168,7 @@ pub unsafe extern "C" fn bitcask_iter_next_many(
 /// @param iter  the iterator; not NULL
 /// @param key   `key_len` bytes, at most 65536; may be NULL if `key_len` is 0
 /// @param err   receives the reason of a failure; may be NULL
-/// @return BITCASK_OK, or: E_INVALID, E_TOO_LARGE, E_CLOSED, E_FORKED
+/// @return BITCASK_OK, or: E_INVALID, E_TOO_LARGE, E_CLOSED, E_FORKED, E_POISONED (after E_PANIC)
 ///
 /// Threads: one at a time an iterator. Does not block: reading is left to the next call. Since 1.0.0.
 #[unsafe(no_mangle)]
@@ -185,8 +180,7 @@ pub unsafe extern "C" fn bitcask_iter_seek(
 ) -> Status {
     // SAFETY: the caller's, as the module `capi` states it.
     unsafe {
-        guard(err, || {
-            let IterHandle { scan } = iter.as_mut().ok_or_else(|| null("iter"))?;
+        guard_iter(iter, err, |scan| {
             scan.seek(key_bytes(key, key_len)?)?;
             Ok(BITCASK_OK)
         })
@@ -230,7 +224,7 @@ pub unsafe extern "C" fn bitcask_iter_value(iter: *const IterHandle, len: *mut u
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bitcask_iter_version(iter: *const IterHandle) -> u64 {
     // SAFETY: the caller's, as the module `capi` states it.
-    unsafe { iter.as_ref() }.and_then(|IterHandle { scan }| scan.version()).unwrap_or(0)
+    unsafe { shown(iter) }.and_then(Scan::version).unwrap_or(0)
 }
 
 /// Ends an iterator; the bytes it showed must not be read any more.
@@ -277,17 +271,26 @@ pub(super) unsafe fn scan_options<'a>(
     }
 }
 
+/// The walk, unless a defect was caught in it.
+///
+/// # Safety
+/// `iter` is NULL or an iterator.
+unsafe fn shown<'a>(iter: *const IterHandle) -> Option<&'a Scan<Disk>> {
+    // SAFETY: the caller's promise.
+    unsafe { iter.as_ref() }.filter(|iter| !iter.is_broken).map(|iter| &iter.scan)
+}
+
 /// # Safety
 /// `iter` is NULL or an iterator, `len` NULL or writable.
 unsafe fn part(
     iter: *const IterHandle,
     len: *mut usize,
-    part: impl Fn(&Scan<crate::io::disk::Disk>) -> Option<&[u8]>,
+    part: impl Fn(&Scan<Disk>) -> Option<&[u8]>,
 ) -> *const c_void {
     // SAFETY: the caller's promise.
     unsafe {
         let len = Out::zeroed(len);
-        let Some(bytes) = iter.as_ref().and_then(|IterHandle { scan }| part(scan)) else {
+        let Some(bytes) = shown(iter).and_then(part) else {
             return ptr::null();
         };
         len.set(bytes.len());

@@ -6,6 +6,8 @@
 #![expect(unsafe_code, reason = "malloc, realloc and free")]
 #![expect(clippy::missing_safety_doc, reason = "the module `capi` states it once for all")]
 
+use super::boundary::Out;
+use super::status::{BITCASK_NOT_FOUND, BITCASK_OK, Status};
 use crate::{Error, Result};
 use std::ffi::c_void;
 use std::ptr::{self, NonNull};
@@ -64,6 +66,39 @@ impl Buffer {
         self.start = NonNull::new(start.cast::<u8>()).ok_or(Error::NoMemory { bytes: capacity })?;
         self.capacity = capacity;
         Ok(())
+    }
+}
+
+/// Where a copy of a value goes.
+pub(super) struct ValueOut {
+    value: Out<*mut c_void>,
+    value_len: Out<usize>,
+}
+
+impl ValueOut {
+    /// # Safety
+    /// Each pointer is NULL or writable.
+    #[inline]
+    pub(super) unsafe fn zeroed(value: *mut *mut c_void, value_len: *mut usize) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { ValueOut { value: Out::zeroed(value), value_len: Out::zeroed(value_len) } }
+    }
+
+    /// An error if a pointer is NULL.
+    #[inline]
+    pub(super) fn required(&self) -> Result<()> {
+        self.value.required("value")?;
+        self.value_len.required("value_len")
+    }
+
+    /// Hands out the copy that came of a read, and answers whether there was a value.
+    #[inline]
+    pub(super) fn set(&self, copy: Option<Result<Buffer>>) -> Result<Status> {
+        let Some(copy) = copy else { return Ok(BITCASK_NOT_FOUND) };
+        let (start, len) = copy?.into_raw();
+        self.value.set(start);
+        self.value_len.set(len);
+        Ok(BITCASK_OK)
     }
 }
 

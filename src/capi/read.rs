@@ -5,7 +5,7 @@
 
 use super::boundary::{Out, guard_store, guard_void, key_bytes};
 use super::handles::{Handle, PinHandle};
-use super::memory::Buffer;
+use super::memory::{Buffer, ValueOut};
 use super::report::ErrorOut;
 use super::status::{BITCASK_BUFFER_TOO_SMALL, BITCASK_NOT_FOUND, BITCASK_OK, Status};
 use crate::Error;
@@ -38,17 +38,10 @@ pub unsafe extern "C" fn bitcask_get(
 ) -> Status {
     // SAFETY: the caller's, as the module `capi` states it.
     unsafe {
-        let (value, value_len) = (Out::zeroed(value), Out::zeroed(value_len));
+        let out = ValueOut::zeroed(value, value_len);
         guard_store(db, err, |store| {
-            value.required("value")?;
-            value_len.required("value_len")?;
-            let Some(copy) = store.get(key_bytes(key, key_len)?, Buffer::copy_of)? else {
-                return Ok(BITCASK_NOT_FOUND);
-            };
-            let (start, len) = copy?.into_raw();
-            value.set(start);
-            value_len.set(len);
-            Ok(BITCASK_OK)
+            out.required()?;
+            out.set(store.get(key_bytes(key, key_len)?, Buffer::copy_of)?)
         })
     }
 }

@@ -3,11 +3,11 @@
 #![expect(unsafe_code, reason = "exports C symbols and dereferences what C passes")]
 #![expect(clippy::missing_safety_doc, reason = "the module `capi` states it once for all")]
 
-use super::boundary::{Out, guard, guard_store, guard_void, key_bytes, null};
+use super::boundary::{Out, guard_snapshot, guard_store, guard_void, key_bytes};
 use super::handles::{Handle, SnapshotHandle};
-use super::memory::Buffer;
+use super::memory::{Buffer, ValueOut};
 use super::report::ErrorOut;
-use super::status::{BITCASK_NOT_FOUND, BITCASK_OK, Status};
+use super::status::{BITCASK_OK, Status};
 use crate::sync::Arc;
 use std::ffi::c_void;
 
@@ -68,18 +68,11 @@ pub unsafe extern "C" fn bitcask_snapshot_get(
 ) -> Status {
     // SAFETY: the caller's, as the module `capi` states it.
     unsafe {
-        let (value, value_len) = (Out::zeroed(value), Out::zeroed(value_len));
-        guard(err, || {
-            let SnapshotHandle { snapshot } = snapshot.as_ref().ok_or_else(|| null("snapshot"))?;
-            value.required("value")?;
-            value_len.required("value_len")?;
-            let Some(copy) = snapshot.get(key_bytes(key, key_len)?, Buffer::copy_of)? else {
-                return Ok(BITCASK_NOT_FOUND);
-            };
-            let (start, len) = copy?.into_raw();
-            value.set(start);
-            value_len.set(len);
-            Ok(BITCASK_OK)
+        let out = ValueOut::zeroed(value, value_len);
+        guard_snapshot(snapshot, err, |snapshot| {
+            out.required()?;
+            let key = key_bytes(key, key_len)?;
+            out.set(snapshot.get(key, Buffer::copy_of)?)
         })
     }
 }

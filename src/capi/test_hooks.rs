@@ -4,8 +4,8 @@
 #![expect(unsafe_code, reason = "exports a C symbol")]
 #![expect(clippy::missing_safety_doc, reason = "the module `capi` states it once for all")]
 
-use super::boundary::guard_store;
-use super::handles::Handle;
+use super::boundary::{guard_iter, guard_snapshot, guard_store};
+use super::handles::{Handle, IterHandle, SnapshotHandle};
 use super::report::ErrorOut;
 use super::status::Status;
 
@@ -14,4 +14,21 @@ use super::status::Status;
 pub unsafe extern "C" fn bitcask_test_panic(db: *mut Handle, err: *mut ErrorOut) -> Status {
     // SAFETY: the caller's, as the module `capi` states it.
     unsafe { guard_store(db, err, |_| panic!("bitcask_test_panic was called")) }
+}
+
+/// Panics inside of a call on `snapshot`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bitcask_test_panic_snapshot(
+    snapshot: *const SnapshotHandle,
+    err: *mut ErrorOut,
+) -> Status {
+    // SAFETY: the caller's, as the module `capi` states it.
+    unsafe { guard_snapshot(snapshot, err, |_| panic!("bitcask_test_panic_snapshot was called")) }
+}
+
+/// Panics inside of a call on `iter`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bitcask_test_panic_iter(iter: *mut IterHandle, err: *mut ErrorOut) -> Status {
+    // SAFETY: the caller's, as the module `capi` states it.
+    unsafe { guard_iter(iter, err, |_| panic!("bitcask_test_panic_iter was called")) }
 }

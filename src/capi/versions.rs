@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "exports C symbols and dereferences what C passes")]
 #![expect(clippy::missing_safety_doc, reason = "the module `capi` states it once for all")]
 
-use super::boundary::{Out, guard, guard_store, key_bytes, null};
+use super::boundary::{Out, guard_snapshot, guard_store, key_bytes};
 use super::expiry::NO_TTL;
 use super::handles::{Handle, SnapshotHandle};
 use super::memory::Buffer;
@@ -82,8 +82,7 @@ pub unsafe extern "C" fn bitcask_snapshot_get_version(
     // SAFETY: the caller's, as the module `capi` states it.
     unsafe {
         let outputs = Outputs::zeroed(value, value_len, version, ttl_ms);
-        guard(err, || {
-            let SnapshotHandle { snapshot } = snapshot.as_ref().ok_or_else(|| null("snapshot"))?;
+        guard_snapshot(snapshot, err, |snapshot| {
             let wanted = outputs.want_value()?;
             let found = snapshot.get_with(key_bytes(key, key_len)?, |value, meta| {
                 (wanted.then(|| Buffer::copy_of(value)), meta)

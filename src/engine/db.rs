@@ -86,8 +86,7 @@ impl<E: Env> Db<E> {
 
     /// Refuses all writes from now on.
     pub fn poison(&self, reason: &str) {
-        self.inner.health.poison(reason);
-        self.inner.health.tell_poisoned();
+        self.inner.poison(reason);
     }
 
     /// Does one round of the log thread's work, in a world without threads.

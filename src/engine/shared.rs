@@ -102,6 +102,12 @@ impl<E: Env> Inner<E> {
         if self.env.process_token() == self.process { Ok(()) } else { Err(Error::Forked) }
     }
 
+    /// Refuses all writes from now on. Called without a lock.
+    pub(crate) fn poison(&self, reason: &str) {
+        self.health.poison(reason);
+        self.health.tell_poisoned();
+    }
+
     pub(crate) fn check_writable(&self) -> Result<()> {
         self.check_process()?;
         if self.writer.is_none() {

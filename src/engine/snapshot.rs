@@ -168,6 +168,11 @@ impl<E: Env> Snapshot<E> {
         self.end
     }
 
+    /// Has its store refuse all writes from now on.
+    pub fn poison(&self, reason: &str) {
+        self.store.poison(reason);
+    }
+
     /// Whether it is of this store.
     pub fn is_of(&self, store: &Db<E>) -> bool {
         Arc::ptr_eq(&self.store, store.inner_arc())

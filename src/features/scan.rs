@@ -236,6 +236,11 @@ impl<E: Env> Scan<E> {
         Some(self.snapshot.bytes(found, self.value.clone()).unwrap_or_else(|| &self.buf[self.value.clone()]))
     }
 
+    /// Has the snapshot's store refuse all writes from now on.
+    pub fn poison(&self, reason: &str) {
+        self.snapshot.poison(reason);
+    }
+
     /// The version of its value.
     pub fn version(&self) -> Option<u64> {
         Some(self.found()?.version)

@@ -2,6 +2,47 @@
 #include "test.h"
 
 bitcask_status bitcask_test_panic(bitcask_t *db, bitcask_error *err);
+bitcask_status bitcask_test_panic_snapshot(const bitcask_snapshot_t *snapshot, bitcask_error *err);
+bitcask_status bitcask_test_panic_iter(bitcask_iter_t *iter, bitcask_error *err);
+
+/* What is caught in a snapshot or an iterator stops the writes of its store, too; snapshots go on, the iterator does
+   not. */
+static void in_children(void) {
+    bitcask_error err = BITCASK_ERROR_INIT;
+    bitcask_t *db;
+    bitcask_snapshot_t *snapshot;
+    bitcask_iter_t *iter;
+    void *value;
+    size_t len;
+    int round;
+
+    for (round = 0; round < 2; round++) {
+        EXPECT(BITCASK_OK, bitcask_open(test_path, NULL, &db, NULL));
+        EXPECT(BITCASK_OK, bitcask_snapshot_new(db, &snapshot, NULL));
+        EXPECT(BITCASK_OK, bitcask_iter_new(db, snapshot, NULL, &iter, NULL));
+        EXPECT(BITCASK_OK, bitcask_iter_next(iter, NULL));
+        if (round == 0)
+            EXPECT(BITCASK_E_PANIC, bitcask_test_panic_snapshot(snapshot, &err));
+        else
+            EXPECT(BITCASK_E_PANIC, bitcask_test_panic_iter(iter, &err));
+        CHECK(strstr(err.message, "was called") != NULL);
+        EXPECT(BITCASK_E_POISONED, bitcask_put(db, "k", 1, "w", 1, &err));
+        CHECK(strstr(err.message, "was called") != NULL);
+        EXPECT(BITCASK_OK, bitcask_snapshot_get(snapshot, "k", 1, &value, &len, NULL));
+        bitcask_free(value);
+        if (round == 0) {
+            CHECK(bitcask_iter_key(iter, &len) != NULL && len == 1);
+            EXPECT(BITCASK_DONE, bitcask_iter_next(iter, NULL));
+        } else {
+            CHECK(bitcask_iter_key(iter, &len) == NULL && len == 0 && bitcask_iter_version(iter) == 0);
+            EXPECT(BITCASK_E_POISONED, bitcask_iter_next(iter, &err));
+            EXPECT(BITCASK_E_POISONED, bitcask_iter_seek(iter, "k", 1, NULL));
+        }
+        bitcask_iter_free(iter);
+        EXPECT(BITCASK_E_POISONED, bitcask_close(db, NULL));
+        bitcask_snapshot_free(snapshot);
+    }
+}
 
 int main(void) {
     bitcask_t *db = open_store(NULL);
@@ -51,6 +92,7 @@ int main(void) {
     EXPECT(BITCASK_DONE, bitcask_log_next(&level, &message, NULL, NULL));
     EXPECT(BITCASK_OK, bitcask_log_keep(BITCASK_LOG_OFF, 0, NULL));
 
+    in_children();
     EXPECT(BITCASK_OK, bitcask_open(test_path, NULL, &db, NULL));
     EXPECT(BITCASK_OK, bitcask_get_into(db, "k", 1, value, sizeof value, &len, NULL));
     CHECK(len == 1 && value[0] == 'v');
