@@ -72,7 +72,7 @@ pub struct Stats {
 }
 
 /// A field as it is reported.
-enum Field<'s> {
+pub(crate) enum Field<'s> {
     Number(u64),
     /// A number that a reader of JSON would round: written as a decimal string.
     Version(u64),
@@ -81,19 +81,24 @@ enum Field<'s> {
     Condition(Option<&'s str>),
 }
 
+/// One flat JSON object, members in the order of the fields.
+pub(crate) fn flat_object<const N: usize>(fields: [(&'static str, Field<'_>); N]) -> String {
+    let members = fields.map(|(name, field)| {
+        let value = match field {
+            Field::Number(n) => n.to_string(),
+            Field::Version(n) => format!("\"{n}\""),
+            Field::Text(text) | Field::Condition(text) => serde_json::Value::from(text).to_string(),
+        };
+        format!("\"{name}\":{value}")
+    });
+    format!("{{{}}}", members.join(","))
+}
+
 impl Stats {
     /// One flat JSON object, members in the order of the fields. Numbers are numbers, `last_version` is a decimal
     /// string, and what does not apply is null.
     pub fn to_json(&self) -> String {
-        let members = self.fields().map(|(name, field)| {
-            let value = match field {
-                Field::Number(n) => n.to_string(),
-                Field::Version(n) => format!("\"{n}\""),
-                Field::Text(text) | Field::Condition(text) => serde_json::Value::from(text).to_string(),
-            };
-            format!("\"{name}\":{value}")
-        });
-        format!("{{{}}}", members.join(","))
+        flat_object(self.fields())
     }
 
     /// The number that `name` has in the JSON report; `degraded` and `poisoned` are 1 when they have a reason, else

@@ -253,6 +253,11 @@ fn first_manifest<E: Env>(
     options: &Options,
     names: &[String],
 ) -> Result<Manifest> {
+    if names.iter().any(|name| name == names::BACKUP_NEW) {
+        let what =
+            "it is missing: a backup into this directory is under way or was cut off; back up into it again";
+        return Err(Error::corrupt(names::MANIFEST, 0, what));
+    }
     if let Some(name) = names.iter().find(|name| names::parse_segment(name).is_some()) {
         let what = format!("it is missing, but there is a segment, {name}; nothing was touched");
         return Err(Error::corrupt(names::MANIFEST, 0, what));

@@ -71,6 +71,18 @@ enum News {
     Rest(Sealed),
 }
 
+/// Whether the file of a known segment is the one that is meant: the next backup into a directory puts a longer file in
+/// the place of a segment that was still written to.
+fn holds<F: File>(segment: &Segment<F>, entry: &SegmentEntry) -> Result<bool> {
+    match entry.state {
+        SegmentState::Sealed(sealed) if sealed.len > segment.readable_len() => {
+            let file_len = segment.file.len().map_err(|err| Error::io("read", &segment.name, err))?;
+            Ok(file_len >= sealed.len)
+        }
+        _ => Ok(true),
+    }
+}
+
 /// See [`Db::refresh`](super::Db::refresh).
 pub(super) fn refresh<E: Env>(store: &Arc<Inner<E>>) -> Result<()> {
     store.check_process()?;
@@ -106,11 +118,12 @@ pub(super) fn refresh<E: Env>(store: &Arc<Inner<E>>) -> Result<()> {
     }
     store.see_applied(applied, &manifest);
     unfinished.clear();
-    drop(unfinished);
     let mut held = store.manifest.lock();
     let last_version = held.last_version.max(highest_version);
     *held = Manifest { last_version, ..manifest };
     drop(held);
+    // Whoever holds this finds the manifest of the view.
+    drop(unfinished);
     log::debug(format_args!("{}: refreshed; {} segments are gone", store.path, gone.len()));
     Ok(())
 }
@@ -136,7 +149,9 @@ impl<E: Env> Inner<E> {
                 return Err(self.replaced("there is another one now"));
             }
             let open = |&entry: &SegmentEntry| match known.get(&entry.uid) {
-                Some(&segment) if manifest.history == history => Ok((entry, Ok(segment.clone()))),
+                Some(&segment) if manifest.history == history && holds(segment, &entry)? => {
+                    Ok((entry, Ok(segment.clone())))
+                }
                 _ => Ok((entry, Err(open_segment(&self.dir, &entry, false)?))),
             };
             let files: Vec<_> = manifest.segments.iter().map(open).collect::<Result<_>>()?;

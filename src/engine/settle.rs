@@ -7,21 +7,18 @@ use super::assembly::Assembly;
 use super::copy::Copier;
 use super::listed::{Listed, RECORDS_AT};
 use super::manifest_file::{self, ReplaceError};
+use super::orphans::remove_orphans;
 use super::recover::Judgement;
 use super::segment_files::{create_segment, fresh_uid, random_id, take_number};
 use super::shared::FileOf;
 use super::writer::WriterStart;
 use crate::error::{Error, Result};
-use crate::format::checkpoint::{CHECKPOINT_HEADER_LEN, CheckpointHeader};
-use crate::format::hint::{HINT_HEADER_LEN, HintHeader};
 use crate::format::manifest::{Manifest, Sealed, SegmentEntry, SegmentState};
 use crate::format::marker::Watermark;
 use crate::format::names;
-use crate::format::segment_header::{HeaderState, MAGIC, SEGMENT_HEADER_LEN, SegmentHeader};
+use crate::format::segment_header::{HeaderState, SegmentHeader};
 use crate::io::env::{Dir, Env};
-use crate::io::whole::read_full;
 use crate::keydir::location::MAX_SEGMENT_SLOTS;
-use std::collections::HashMap;
 
 /// A directory that is being made ready.
 pub(super) struct Recovery<'a, E: Env> {
@@ -75,7 +72,10 @@ impl<E: Env> Recovery<'_, E> {
             }
             Err(ReplaceError::Unknown(err)) => return Err(err),
         }
-        self.remove_orphans();
+        remove_orphans(self.dir, &self.next, self.stale_checkpoint);
+        if names.iter().any(|name| name == names::BACKUP_NEW) {
+            let _ = self.dir.remove(names::BACKUP_NEW);
+        }
         let active_uid = active.entry.uid;
         let writer = WriterStart {
             database: self.next.database,
@@ -215,55 +215,6 @@ impl<E: Env> Recovery<'_, E> {
         let entry = SegmentEntry { number, uid, run: None, state: SegmentState::Unsealed { durable: 0 } };
         Ok(Listed { entry, name, file, file_len: 0, header: HeaderState::Blank })
     }
-
-    /// Removes segment files that the manifest, which is durable, does not list. What fails is tried again by
-    /// the next open; what a newer library or another store wrote is left alone.
-    fn remove_orphans(&self) {
-        let listed: HashMap<_, _> =
-            self.next.segments.iter().map(|entry| (entry.number, entry.state)).collect();
-        for name in self.dir.names().unwrap_or_default() {
-            let ours = match (names::parse_segment(&name), names::parse_hint(&name)) {
-                (Some(number), _) => !listed.contains_key(&number) && self.is_our_segment(&name),
-                (_, Some(number)) => {
-                    !matches!(listed.get(&number), Some(SegmentState::Sealed(_))) && self.is_our_hint(&name)
-                }
-                _ => name == names::CHECKPOINT && self.stale_checkpoint && self.is_our_checkpoint(&name),
-            };
-            if ours {
-                let _ = self.dir.remove(&name);
-            }
-        }
-    }
-
-    fn is_our_segment(&self, name: &str) -> bool {
-        self.head::<SEGMENT_HEADER_LEN>(name).is_some_and(|(head, got)| {
-            match SegmentHeader::decode(&head[..got]) {
-                HeaderState::Valid(header) => header.database == self.next.database,
-                HeaderState::Newer { .. } => false,
-                HeaderState::Blank => true,
-                HeaderState::Damaged => is_torn(&head),
-            }
-        })
-    }
-
-    fn is_our_hint(&self, name: &str) -> bool {
-        self.head::<HINT_HEADER_LEN>(name)
-            .is_some_and(|(head, _)| HintHeader::may_be_of(&head, self.next.database))
-    }
-
-    fn is_our_checkpoint(&self, name: &str) -> bool {
-        self.head::<CHECKPOINT_HEADER_LEN>(name).is_some_and(|(head, _)| {
-            // A checkpoint's header, too.
-            head.iter().all(|&byte| byte == 0) || CheckpointHeader::may_be_of(&head, self.next.database)
-        })
-    }
-
-    /// The first bytes of a file, and how many it has.
-    fn head<const LEN: usize>(&self, name: &str) -> Option<([u8; LEN], usize)> {
-        let mut head = [0; LEN];
-        let got = read_full(&self.dir.open(name, false).ok()?, &mut head, 0).ok()?;
-        Some((head, got))
-    }
 }
 
 /// The highest number in the names of segments and hints, 0 if there are none.
@@ -277,13 +228,6 @@ fn highest_number(names: &[String]) -> Result<u64> {
         Some((number, _)) => Ok(number),
         None => Ok(0),
     }
-}
-
-/// Whether a file can begin so because the first write to a segment was torn: the magic, or a part of it and zeros.
-fn is_torn(head: &[u8]) -> bool {
-    let magic = &head[..MAGIC.len()];
-    let written = magic.iter().zip(MAGIC).take_while(|(byte, meant)| **byte == *meant).count();
-    written > 0 && magic[written..].iter().all(|&byte| byte == 0)
 }
 
 /// Uid and length of the last of `entries`, for the header of the segment that follows it.

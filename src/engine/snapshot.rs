@@ -9,6 +9,7 @@ use super::db::Db;
 use super::feed_start::LogPlace;
 use super::meta::Meta;
 use super::shared::{FileOf, Inner};
+use super::writer::Writer;
 use crate::error::{Error, Result};
 use crate::format::coding::Id128;
 use crate::format::filter;
@@ -17,12 +18,14 @@ use crate::format::names;
 use crate::format::record::{Flags, Record};
 use crate::io::env::{Dir, Env};
 use crate::keydir::Digest;
+use crate::keydir::location::SegmentSlot;
 use crate::segment::hint_reader::Hint;
 use crate::segment::hint_writer::HintId;
 use crate::segment::run_cursor::{Direction, Link, RunCursor, SortedRun, Start};
 use crate::segment::view::{HintState, Segment, View};
-use crate::sync::{Arc, AtomicBool, Ordering};
+use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
 use once_cell::sync::OnceCell;
+use std::collections::HashSet;
 use std::ops::Range;
 
 /// See the file's head. It may be used from many threads, and outlives the handle, after whose close it answers `Closed`.
@@ -84,24 +87,10 @@ impl<E: Env> Db<E> {
     pub fn snapshot(&self) -> Result<Snapshot<E>> {
         let store = self.inner_arc();
         store.check_process()?;
-        if let Ok(writer) = store.writer() {
-            let writer = writer.lock();
-            let view = store.view.load_full();
-            let active = view.rank(writer.active().slot).unwrap_or(0);
-            let (active_len, end) = (writer.active_len(), writer.end_link());
-            drop(writer);
-            return Ok(Snapshot::new(store, view, active, active_len, end));
+        match store.writer() {
+            Ok(writer) => Ok(Snapshot::of_writer(store, writer, |_| ()).0),
+            Err(_) => Snapshot::of_reader(store, &store.refreshing.lock()),
         }
-        let unfinished = store.refreshing.lock();
-        if !unfinished.is_empty() {
-            let source = std::io::Error::other("the last refresh failed half-way: refresh the handle first");
-            return Err(Error::io("take a snapshot of", &store.path, source));
-        }
-        let view = store.view.load_full();
-        let newest = view.segments().enumerate().rfind(|(_, segment)| segment.readable_len() > 0);
-        let (active, active_len) = newest.map_or((0, 0), |(rank, segment)| (rank, segment.readable_len()));
-        let end = newest.map_or((0, 0), |(_, segment)| (segment.uid, active_len));
-        Ok(Snapshot::new(store, view, active, active_len, end))
     }
 }
 
@@ -117,6 +106,34 @@ impl<E: Env> Snapshot<E> {
         hints.resize_with(view.segments().len(), OnceCell::new);
         let end = (store.manifest.lock().history, end);
         Snapshot { store: store.clone(), view, active, active_len, end, hints }
+    }
+
+    /// That of a store with a writer, and what that one answers at the same moment.
+    pub(super) fn of_writer<R>(
+        store: &Arc<Inner<E>>,
+        writer: &Mutex<Writer<FileOf<E>>>,
+        ask: impl FnOnce(&Writer<FileOf<E>>) -> R,
+    ) -> (Self, R) {
+        let writer = writer.lock();
+        let view = store.view.load_full();
+        let active = view.rank(writer.active().slot).unwrap_or(0);
+        let (active_len, end) = (writer.active_len(), writer.end_link());
+        let answer = ask(&writer);
+        drop(writer);
+        (Snapshot::new(store, view, active, active_len, end), answer)
+    }
+
+    /// That of a read-only handle, whose last refresh left `unfinished` segments.
+    pub(super) fn of_reader(store: &Arc<Inner<E>>, unfinished: &HashSet<SegmentSlot>) -> Result<Self> {
+        if !unfinished.is_empty() {
+            let source = std::io::Error::other("the last refresh failed half-way: refresh the handle first");
+            return Err(Error::io("take a snapshot of", &store.path, source));
+        }
+        let view = store.view.load_full();
+        let newest = view.segments().enumerate().rfind(|(_, segment)| segment.readable_len() > 0);
+        let (active, active_len) = newest.map_or((0, 0), |(rank, segment)| (rank, segment.readable_len()));
+        let end = newest.map_or((0, 0), |(_, segment)| (segment.uid, active_len));
+        Ok(Snapshot::new(store, view, active, active_len, end))
     }
 
     /// Hands the value that `key` had to `read`; `None` when it had none, or has expired since.
@@ -197,6 +214,11 @@ impl<E: Env> Snapshot<E> {
 
     pub(crate) fn now_ns(&self) -> u64 {
         self.store.env.now_ns()
+    }
+
+    /// The segments, oldest first, each with how many of its bytes are the snapshot's.
+    pub(crate) fn segments(&self) -> impl Iterator<Item = (&Arc<Segment<FileOf<E>>>, u64)> {
+        self.view.segments().enumerate().map(|(rank, segment)| (segment, self.end_of(rank)))
     }
 
     /// The segment at this place in the log.

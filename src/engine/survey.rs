@@ -5,7 +5,8 @@
 
 use super::listed::{Listed, RECORDS_AT};
 use crate::error::Result;
-use crate::format::manifest::Sealed;
+use crate::format::coding::Id128;
+use crate::format::manifest::{Sealed, SegmentEntry};
 use crate::format::marker::Watermark;
 use crate::format::record::Flags;
 use crate::io::env::File;
@@ -187,6 +188,11 @@ fn note_applied(applied: &mut Option<Arc<[u8]>>, record: &Scanned<'_>) {
     if let Some(cursor) = record.applied.filter(|cursor| !cursor.is_empty()) {
         *applied = Some(cursor.into());
     }
+}
+
+/// What a manifest is to say of the first `len` bytes of the segment in `file`.
+pub(crate) fn tally<F: File>(entry: SegmentEntry, file: F, database: Id128, len: u64) -> Result<Sealed> {
+    Survey::default().count(&Listed::look_at(entry, file, database)?, len)
 }
 
 /// Adds a record to what lies below an offset.

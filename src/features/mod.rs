@@ -1,6 +1,7 @@
-//! What rests on the engine and adds to it: batches, JSON documents, counters, expiry, scans, deletions of
+//! What rests on the engine and adds to it: backups, batches, JSON documents, counters, expiry, scans, deletions of
 //! ranges.
 
+pub mod backup;
 pub mod batch;
 pub mod counter;
 pub mod delete_range;

@@ -4,6 +4,10 @@
 pub const MANIFEST: &str = "manifest.json";
 /// The manifest while it is being written.
 pub const MANIFEST_NEW: &str = "manifest.json.new";
+/// In a directory without a manifest: its segments are those of a first backup that is not complete.
+pub const BACKUP_NEW: &str = "backup.json.new";
+/// A file on its way into a backup.
+pub const BACKUP_FILE_NEW: &str = "backup.file.new";
 /// The keydir as of a clean close.
 pub const CHECKPOINT: &str = "keydir.checkpoint";
 

@@ -13,7 +13,7 @@ use std::path::Path;
 /// How a directory is to be opened.
 #[derive(Clone, Copy, Debug)]
 pub struct DirOptions {
-    /// Make the directory (mode 0700) when it is absent; its parent must exist.
+    /// Make the directory (mode 0700) when it is absent, durably; its parent must exist.
     pub create: bool,
     /// Permission bits of files created in it.
     pub file_mode: u32,

@@ -45,6 +45,7 @@ impl SimDir {
                 check_name(last)?;
                 let child = state.disk.dirs.len();
                 state.record(Op::Mkdir { dir, name: (*last).into(), child });
+                state.record(Op::SyncDir { dir });
                 child
             }
             found => found?,

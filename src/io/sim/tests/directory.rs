@@ -105,14 +105,15 @@ fn a_rename_that_survives_takes_its_old_name_away_from_an_older_file_too() {
 }
 
 #[test]
-fn a_new_directory_takes_its_files_along_until_its_parent_is_synced() {
+fn a_new_directory_is_durable_once_it_is_open_and_what_is_in_it_is_not() {
     let sim = Sim::new(1);
+    sim.start_log();
     let dir = open_dir(&sim);
-    synced_file(&dir, "a", b"synced");
-    assert!(!after(&sim, Survival::SyncedOnly).has_dir(DIR));
-    let parent = sim.open_dir(Path::new("/"), OPTIONS).unwrap();
-    parent.sync().unwrap();
-    assert_eq!(after(&sim, Survival::SyncedOnly).read_file(DIR, "a").unwrap(), b"synced");
+    dir.create("a").unwrap();
+    let after_making = sim.crash(1, Survival::SyncedOnly);
+    assert!(!after_making.has_dir(DIR));
+    let left = after(&sim, Survival::SyncedOnly);
+    assert!(left.has_dir(DIR) && names(&left).is_empty());
 }
 
 #[test]
