@@ -10,31 +10,8 @@ use bitcask::io::env::Env;
 use bitcask::io::sim::{Sim, Survival};
 use bitcask::options::{MergeMode, MergePolicy, Options, SyncMode};
 use std::time::Duration;
+use support::feeds::{Owned, pull};
 use support::{DIR, open, options};
-
-/// A change with what it holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Owned {
-    key: Vec<u8>,
-    value: Option<Vec<u8>>,
-    version: u64,
-    deadline: Option<u64>,
-    is_json: bool,
-    ends_batch: bool,
-}
-
-impl Owned {
-    fn of(change: &Change<'_>) -> Owned {
-        let Change { key, value, version, deadline, is_json, ends_batch } = *change;
-        Owned { key: key.to_vec(), value: value.map(<[u8]>::to_vec), version, deadline, is_json, ends_batch }
-    }
-
-    fn change(&self) -> Change<'_> {
-        let Owned { key, value, version, deadline, is_json, ends_batch } = self;
-        let (version, deadline, is_json, ends_batch) = (*version, *deadline, *is_json, *ends_batch);
-        Change { key, value: value.as_deref(), version, deadline, is_json, ends_batch }
-    }
-}
 
 fn manual() -> Options {
     Options { merge: MergeMode::Manual, ..options(SyncMode::None) }
@@ -57,12 +34,8 @@ fn reopen(sim: &Sim, db: Db<Sim>) -> Db<Sim> {
     open(sim, &manual()).expect("it opens")
 }
 
-/// What a killed process leaves: nothing of it but what it gave to the system.
 fn kill(sim: &Sim, db: Db<Sim>) -> Db<Sim> {
-    sim.set_process_token(2);
-    drop(db);
-    sim.set_process_token(1);
-    open(sim, &manual()).expect("it opens")
+    support::feeds::kill(sim, db, &manual())
 }
 
 fn feed<E: Env>(db: &Db<E>, cursor: &[u8]) -> Feed<E> {
@@ -71,14 +44,7 @@ fn feed<E: Env>(db: &Db<E>, cursor: &[u8]) -> Feed<E> {
 
 /// All that a feed has.
 fn rest<E: Env>(feed: &mut Feed<E>) -> Vec<Owned> {
-    let mut changes = Vec::new();
-    loop {
-        match feed.next(Some(Duration::ZERO)).expect("a step") {
-            FeedStep::Change(change) => changes.push(Owned::of(&change)),
-            FeedStep::Nothing => return changes,
-            FeedStep::Resnapshot => panic!("the log ends after {changes:?}"),
-        }
-    }
+    pull(feed, usize::MAX).expect("the log goes on")
 }
 
 fn keys(changes: &[Owned]) -> Vec<String> {

@@ -4,7 +4,7 @@
 //! the values of several are on their way from memory at the same time; a group ahead of the one that is handed out, so
 //! that they have time to arrive. The first few keys are gathered one by one, for short scans.
 
-use crate::engine::{Found, Snapshot};
+use crate::engine::{Change, Found, Snapshot};
 use crate::error::{Error, Result};
 use crate::format::compressed::Scratch;
 use crate::format::record::{Flags, MAX_KEY_LEN};
@@ -244,6 +244,19 @@ impl<E: Env> Scan<E> {
     /// The version of its value.
     pub fn version(&self) -> Option<u64> {
         Some(self.found()?.version)
+    }
+
+    /// The change that made the value what it is, for [`Db::apply`](crate::engine::Db::apply) to another store; none in a scan of keys only.
+    pub fn change(&self) -> Option<Change<'_>> {
+        let found = self.found().filter(|_| !self.keys_only)?;
+        Some(Change {
+            key: self.key()?,
+            value: self.value(),
+            version: found.version,
+            deadline: found.deadline,
+            is_json: found.flags.has(Flags::JSON),
+            ends_batch: true,
+        })
     }
 
     /// Where its record is.
