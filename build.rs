@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// The files whose functions are the C face, in the order in which the header tells of them.
-const CAPI: [&str; 20] = [
+const CAPI: [&str; 22] = [
     "handles",
     "open",
     "write",
@@ -21,6 +21,8 @@ const CAPI: [&str; 20] = [
     "snapshot",
     "iter",
     "delete_range",
+    "feed",
+    "apply",
     "json",
     "merge",
     "refresh",

@@ -186,6 +186,8 @@
  *                                   OPENING
  *   merge              "auto"       who starts merges: "auto", "manual" or "off", or
  *                                   an object with that as "mode": see MERGE
+ *   feed_retention_bytes  0         how many of the newest bytes of complete segments
+ *                                   merges leave alone, up to 2^50: see REPLICAS
  *   compression        "none"       "none", "lz4" or "zstd", or an object with that as
  *                                   "codec": see COMPRESSION
  *
@@ -274,6 +276,38 @@
  * library's own at once. A degraded store is not merged, nor is a damaged segment.
  *
  *
+ * REPLICAS
+ *
+ * A feed gives every change of a store in the order in which they were written, and
+ * bitcask_apply() takes them over in another store, together with a cursor that says
+ * how far they came. Whoever copies the changes between the two, over a network or
+ * not, does
+ *
+ *     bitcask_applied_cursor() of the replica       NOT_FOUND: fill it, see below
+ *     bitcask_feed_open() of the source, from there RESNAPSHOT: empty it and fill it
+ *     for ever:
+ *         bitcask_feed_next() until the flags have BITCASK_CHANGE_BATCH_END
+ *         bitcask_feed_cursor()
+ *         bitcask_apply() of the changes and the cursor
+ *
+ * and may be stopped anywhere: the replica holds just the changes before its cursor,
+ * so each is applied once, in order. To fill an empty replica: bitcask_snapshot_new()
+ * and bitcask_snapshot_cursor() of the source, bitcask_feed_open() from there, then all
+ * that an iterator over the snapshot shows, by bitcask_iter_change() and
+ * bitcask_apply(), and the snapshot's cursor with the last call. A replica that holds
+ * something and has no cursor is a fill that was cut short: empty it.
+ *
+ * A feed can go on from a cursor as long as what was written after it has not been
+ * merged. Merges leave alone what an open feed has not read, and the newest bytes that
+ * the option "feed_retention_bytes" names, so that a replica may be away for a while;
+ * bitcask_merge() does so, too. A close, a crash of the process and a merge of older
+ * segments do no harm. A power cut that takes the newest writes takes the cursors behind
+ * them: a replica that has those writes already is told to begin anew.
+ *
+ * Versions are those of the source. Write nothing but such changes to a replica's keys:
+ * its own writes would stand until the source changes the same keys.
+ *
+ *
  * COMPRESSION
  *
  * With "compression": "zstd" or "lz4" each new value is stored compressed if that
@@ -318,6 +352,7 @@
  *                    read since that met damage, also of the same record again
  *   damaged_hints    hints that iterators and snapshots found damaged since open, and
  *                    did without
+ *   feeds            feeds that are open
  *   background_errors  failures of background work since open
  *   degraded         null, or why unknown and older keys answer E_CORRUPT
  *   poisoned         null, or why writes are refused
@@ -412,6 +447,9 @@ extern "C" {
 /** The start value of a bitcask_write_options, which asks for nothing. */
 #define BITCASK_WRITE_OPTIONS_INIT { (uint32_t)sizeof(bitcask_write_options), 0, 0, 0 }
 
+/** The start value of a bitcask_change. */
+#define BITCASK_CHANGE_INIT { (uint32_t)sizeof(bitcask_change), 0, 0, 0, NULL, 0, NULL, 0, 0, 0 }
+
 /** What bitcask_ttl() tells of a value that does not expire. */
 #define BITCASK_NO_TTL UINT64_MAX
 
@@ -433,6 +471,24 @@ extern "C" {
 /** A flag of an iterator: values are not read and come out empty. */
 #define BITCASK_ITER_KEYS_ONLY 2
 
+/** The kind of a change: a value was put. */
+#define BITCASK_CHANGE_PUT 1
+
+/** The kind of a change: the key was deleted. */
+#define BITCASK_CHANGE_DELETE 2
+
+/**
+ * A flag of a change: it is the last of those that are there together or not at all. A change that is written alone has
+ * it, too.
+ */
+#define BITCASK_CHANGE_BATCH_END 1
+
+/** A flag of a change: the value was put as a JSON document. */
+#define BITCASK_CHANGE_JSON 2
+
+/** A flag of a change: `deadline_ns` holds. */
+#define BITCASK_CHANGE_EXPIRES 4
+
 /** No messages. */
 #define BITCASK_LOG_OFF 0
 
@@ -453,6 +509,12 @@ extern "C" {
  * by `bitcask_batch_free`. It belongs to no store, and one thread at a time may use it. Since 1.0.0.
  */
 typedef struct bitcask_batch_t bitcask_batch_t;
+
+/**
+ * What is written to a store from some moment on. Made by `bitcask_feed_open`, ended by `bitcask_feed_free`; one thread at
+ * a time may use it. Since 1.0.0.
+ */
+typedef struct bitcask_feed_t bitcask_feed_t;
 
 /**
  * An open store. Made by `bitcask_open`, ended by `bitcask_close`. Every function that takes one may be called
@@ -537,6 +599,30 @@ typedef struct bitcask_iter_options {
     /** Its length. */
     size_t upper_len;
 } bitcask_iter_options;
+
+/** What was done to one key. Set it up with `BITCASK_CHANGE_INIT`. Since 1.0.0. */
+typedef struct bitcask_change {
+    /** sizeof(bitcask_change) as the caller was compiled; `BITCASK_CHANGE_INIT` sets it. */
+    uint32_t struct_size;
+    /** `BITCASK_CHANGE_PUT` or `BITCASK_CHANGE_DELETE`. */
+    uint32_t kind;
+    /** Some of `BITCASK_CHANGE_BATCH_END`, `BITCASK_CHANGE_JSON` and `BITCASK_CHANGE_EXPIRES` added together. */
+    uint32_t flags;
+    /** 0. */
+    uint32_t reserved;
+    /** The key. */
+    const void *key;
+    /** Its length in bytes. */
+    size_t key_len;
+    /** The value of a put; NULL for a deletion. */
+    const void *value;
+    /** Its length in bytes. */
+    size_t value_len;
+    /** The version, see CONDITIONAL WRITES. */
+    uint64_t version;
+    /** When the value expires, nanoseconds since 1970 UTC; with `BITCASK_CHANGE_EXPIRES` only, else 0. */
+    uint64_t deadline_ns;
+} bitcask_change;
 
 /**
  * Hears a message of the log: `context` is that of bitcask_set_log(), `level` the message's own level, `message` one
@@ -1406,6 +1492,166 @@ bitcask_status bitcask_delete_range(bitcask_t *db,
                                     const bitcask_iter_options *range,
                                     uint64_t *deleted,
                                     bitcask_error *err);
+
+/**
+ * Gives the cursor of a snapshot: a feed from there has all that was written after it was taken, and nothing else.
+ *
+ * To copy a store and keep the copy up to date: take a snapshot, take its cursor, open the feed, and then go through the
+ * snapshot and follow the feed. The feed comes first, because merges leave alone what an open feed has not read.
+ *
+ * @param snapshot    the snapshot; not NULL; one of a store that is open "read_only" will do
+ * @param cursor      receives the cursor, bytes to be kept as they are; not NULL
+ * @param cursor_len  receives its length; not NULL
+ * @param err         receives the reason of a failure; may be NULL
+ * @return BITCASK_OK, or: E_INVALID, E_NO_MEMORY, E_CLOSED, E_FORKED. Unless BITCASK_OK, the outputs are zero.
+ *
+ * Ownership: free the cursor with bitcask_free(). Threads: any number. Does not block. Since 1.0.0.
+ */
+bitcask_status bitcask_snapshot_cursor(const bitcask_snapshot_t *snapshot,
+                                       void **cursor,
+                                       size_t *cursor_len,
+                                       bitcask_error *err);
+
+/**
+ * Opens the feed of all changes behind a cursor, in the order in which they were written.
+ *
+ * The feed reads the log itself, as far as it was not merged. A cursor is good as long as everything behind it is as it was
+ * written: until segments behind it are merged, and until writes before it are lost by a power cut or the store is
+ * repaired. Then the answer is BITCASK_RESNAPSHOT, and whoever follows must begin with nothing and a new snapshot. See
+ * REPLICAS above for how to keep cursors good.
+ *
+ * While a feed is open, merges leave alone what it has not read, so read on or free it.
+ *
+ * @param db          the store; not NULL; open for writing
+ * @param cursor      a cursor of bitcask_snapshot_cursor() or bitcask_feed_cursor() of this store, also of an earlier
+ *                    open; may be NULL if `cursor_len` is 0
+ * @param cursor_len  its length; 0 for all changes since the store was made, if nothing was merged yet
+ * @param out         receives the feed; not NULL; NULL unless BITCASK_OK
+ * @param err         receives the reason of a failure; may be NULL
+ * @return BITCASK_OK; BITCASK_RESNAPSHOT: the log does not go on from there; or: E_INVALID (also: the bytes are no
+ *         cursor), E_READ_ONLY (a store open for reading has no feed), E_IO, E_FORKED
+ *
+ * Ownership: free it with bitcask_feed_free(), before or after the store is closed; after that all calls on it but this
+ * answer E_CLOSED. Threads: any number; any number of feeds. Blocks: while the device reads a few bytes. Since 1.0.0.
+ */
+bitcask_status bitcask_feed_open(const bitcask_t *db,
+                                 const void *cursor,
+                                 size_t cursor_len,
+                                 bitcask_feed_t **out,
+                                 bitcask_error *err);
+
+/**
+ * Gives the next change, and waits for one if there is none.
+ *
+ * A change comes as soon as reads see it, maybe before it is durable. Changes that were written together come one after the
+ * other, the last with BITCASK_CHANGE_BATCH_END: whoever takes changes over takes over whole batches. That a value expires
+ * is no change of its own; the deadline came with it.
+ *
+ * @param feed        the feed; not NULL
+ * @param timeout_ms  how long to wait; 0: not at all; UINT64_MAX: for ever. Nothing is polled meanwhile.
+ * @param change      receives the change; not NULL; its `struct_size` must be set (BITCASK_CHANGE_INIT); all else is zero
+ *                    unless BITCASK_OK
+ * @param err         receives the reason of a failure; may be NULL
+ * @return BITCASK_OK; BITCASK_DONE: there was no change in that time; BITCASK_RESNAPSHOT: the log does not go on; or:
+ *         E_INVALID, E_CORRUPT (the next record is damaged; the feed stays before it), E_IO, E_NO_MEMORY, E_CLOSED (also
+ *         when the store is closed while the call waits), E_FORKED
+ *
+ * Ownership: key and value belong to the feed and stay valid until the next call on it, after the store is closed, too.
+ * Threads: one at a time a feed. Blocks: up to `timeout_ms`, and while the device reads. Since 1.0.0.
+ */
+bitcask_status bitcask_feed_next(bitcask_feed_t *feed,
+                                 uint64_t timeout_ms,
+                                 bitcask_change *change,
+                                 bitcask_error *err);
+
+/**
+ * Gives the cursor behind the last change that a feed has given together with all of its batch; before that, the one that
+ * it was opened with, or one that stands for the same place.
+ *
+ * @param feed        the feed; not NULL
+ * @param cursor      receives the cursor, bytes to be kept as they are; not NULL
+ * @param cursor_len  receives its length; not NULL
+ * @param err         receives the reason of a failure; may be NULL
+ * @return BITCASK_OK, or: E_INVALID, E_NO_MEMORY, E_CLOSED, E_FORKED. Unless BITCASK_OK, the outputs are zero.
+ *
+ * Ownership: free the cursor with bitcask_free(). Threads: one at a time a feed. Does not block. Since 1.0.0.
+ */
+bitcask_status bitcask_feed_cursor(const bitcask_feed_t *feed,
+                                   void **cursor,
+                                   size_t *cursor_len,
+                                   bitcask_error *err);
+
+/**
+ * Ends a feed. What it had not read may be merged from now on.
+ *
+ * @param feed  a feed, also of a store that was closed since; NULL does nothing
+ *
+ * Threads: any, but not while another uses it. Cannot fail. Since 1.0.0.
+ */
+void bitcask_feed_free(bitcask_feed_t *feed);
+
+/**
+ * Gives what an iterator is at as the change that put it, for bitcask_apply() to fill a copy.
+ *
+ * @param iter    an iterator that is not of keys only; not NULL
+ * @param change  receives the change; not NULL; its `struct_size` must be set (BITCASK_CHANGE_INIT); all else is zero unless
+ *                BITCASK_OK
+ * @param err     receives the reason of a failure; may be NULL
+ * @return BITCASK_OK; BITCASK_DONE: the iterator is at no key; or: E_INVALID
+ *
+ * Ownership: key and value belong to the iterator and stay valid until the next call on it. Threads: one at a time an
+ * iterator. Does not block. Since 1.0.0.
+ */
+bitcask_status bitcask_iter_change(const bitcask_iter_t *iter,
+                                   bitcask_change *change,
+                                   bitcask_error *err);
+
+/**
+ * Takes over changes of another store and stores a cursor with them, all together or not at all.
+ *
+ * The changes are done in their order, with their versions and deadlines; of several to one key the last counts. The
+ * store's own versions go on above the highest of them. With the cursor of the feed behind them, the store holds just the
+ * changes before bitcask_applied_cursor(), whenever it may be stopped, so going on from there does each change once.
+ *
+ * Give whole batches in the order of the feed, any number of them. To fill an empty store give what bitcask_iter_change()
+ * shows of a snapshot, in as many calls as you like, and the snapshot's cursor with the last of them.
+ *
+ * @param db          the store; not NULL
+ * @param changes     `count` changes, one behind the other, all with the same `struct_size`; may be NULL if `count` is 0
+ * @param count       how many changes; 0 stores the cursor alone
+ * @param cursor      up to 1024 bytes that bitcask_applied_cursor() is to give; may be NULL if `cursor_len` is 0
+ * @param cursor_len  their number; 0 leaves the cursor that is there
+ * @param err         receives the reason of a failure; may be NULL
+ * @return BITCASK_OK, or: E_INVALID (also: a kind or flag that is unknown, a deletion with a value or deadline, a version
+ *         that is 0 or not below 2^63, a cursor that is too long; nothing was written), E_NOT_JSON, E_TOO_LARGE (also:
+ *         several changes take more than 256 MiB), or an error as for bitcask_batch_write()
+ *
+ * Ownership: everything is copied. Threads: any number, but whoever follows a feed does so in one. Blocks: as
+ * bitcask_batch_write(). Since 1.0.0.
+ */
+bitcask_status bitcask_apply(bitcask_t *db,
+                             const bitcask_change *changes,
+                             size_t count,
+                             const void *cursor,
+                             size_t cursor_len,
+                             bitcask_error *err);
+
+/**
+ * Gives the cursor that the last bitcask_apply() with one stored.
+ *
+ * @param db          the store; not NULL; one that is open "read_only" tells what it knew at its last refresh
+ * @param cursor      receives the cursor; not NULL
+ * @param cursor_len  receives its length; not NULL
+ * @param err         receives the reason of a failure; may be NULL
+ * @return BITCASK_OK; BITCASK_NOT_FOUND: none was ever stored; or: E_INVALID, E_NO_MEMORY, E_FORKED. Unless BITCASK_OK, the
+ *         outputs are zero.
+ *
+ * Ownership: free the cursor with bitcask_free(). Threads: any number. Does not block. Since 1.0.0.
+ */
+bitcask_status bitcask_applied_cursor(const bitcask_t *db,
+                                      void **cursor,
+                                      size_t *cursor_len,
+                                      bitcask_error *err);
 
 /**
  * Stores a JSON document under a key: as bitcask_put(), but refuses what is not JSON.

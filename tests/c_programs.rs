@@ -122,6 +122,7 @@ mod examples {
         example/delete_range: "examples-c/delete_range.c", shared_library;
         example/write_options: "examples-c/write_options.c", shared_library;
         example/expiry: "examples-c/expiry.c", shared_library;
+        example/replica: "examples-c/replica.c", shared_library;
     }
 }
 
@@ -148,6 +149,7 @@ mod conventions {
         convention/write_options: "tests/c/write_options.c", shared_library;
         convention/delete_range: "tests/c/delete_range.c", shared_library;
         convention/iterators: "tests/c/iterators.c", shared_library;
+        convention/feeds: "tests/c/feeds.c", shared_library;
         convention/panic: "tests/c/panic.c", shared_library_with_test_hooks;
     }
 }

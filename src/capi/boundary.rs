@@ -266,13 +266,8 @@ pub(super) unsafe fn grown<T: Copy>(name: &str, ptr: *const T) -> Result<Option<
         return Ok(None);
     }
     let known = size_of::<T>();
-    // SAFETY: the caller's promise; nothing but the size is read before the size is known to be enough.
-    let size = unsafe { ptr.cast::<u32>().read() } as usize;
-    if !(known..=MAX_STRUCT_SIZE).contains(&size) {
-        let what =
-            format!("{name}.struct_size is {size}, accepted is {known}: is it set up by its ..._INIT?");
-        return Err(Error::Invalid(what));
-    }
+    // SAFETY: the caller's promise.
+    let size = unsafe { struct_size(name, ptr)? } as usize;
     // SAFETY: the caller's promise.
     let tail = unsafe { std::slice::from_raw_parts(ptr.cast::<u8>().add(known), size - known) };
     if let Some(at) = tail.iter().position(|&byte| byte != 0) {
@@ -281,6 +276,22 @@ pub(super) unsafe fn grown<T: Copy>(name: &str, ptr: *const T) -> Result<Option<
     }
     // SAFETY: the caller's promise.
     Ok(Some(unsafe { ptr.read() }))
+}
+
+/// The size that a structure of the caller's states, which is at least that of `T`.
+///
+/// # Safety
+/// As for [`grown`], and `ptr` is not NULL.
+pub(super) unsafe fn struct_size<T>(name: &str, ptr: *const T) -> Result<u32> {
+    let known = size_of::<T>();
+    // SAFETY: the caller's promise; nothing but the size is read before the size is known to be enough.
+    let size = unsafe { ptr.cast::<u32>().read() };
+    if !(known..=MAX_STRUCT_SIZE).contains(&(size as usize)) {
+        let what =
+            format!("{name}.struct_size is {size}, accepted is {known}: is it set up by its ..._INIT?");
+        return Err(Error::Invalid(what));
+    }
+    Ok(size)
 }
 
 /// The text that a caller gave as a C string; None for NULL.

@@ -3,7 +3,7 @@
 //! Invariant: a handle owns what it stands for, and what may be called from many threads is `Sync` here, so the
 //! compiler holds the engine to what the header promises.
 
-use crate::engine::{Pinned, Snapshot, Store};
+use crate::engine::{Feed, Pinned, Snapshot, Store};
 use crate::features::batch::Batch;
 use crate::features::scan::Scan;
 use crate::io::disk::Disk;
@@ -41,6 +41,12 @@ pub struct IterHandle {
     pub(super) is_broken: bool,
 }
 
+/// What is written to a store from some moment on. Made by `bitcask_feed_open`, ended by `bitcask_feed_free`; one thread at
+/// a time may use it. Since 1.0.0.
+pub struct FeedHandle {
+    pub(super) feed: Feed<Disk>,
+}
+
 const _: () = {
     const fn usable_by_many_threads<T: Send + Sync>() {}
     const fn usable_by_one_thread_at_a_time<T: Send>() {}
@@ -49,4 +55,5 @@ const _: () = {
     usable_by_many_threads::<SnapshotHandle>();
     usable_by_one_thread_at_a_time::<BatchHandle>();
     usable_by_one_thread_at_a_time::<IterHandle>();
+    usable_by_one_thread_at_a_time::<FeedHandle>();
 };

@@ -9,10 +9,12 @@
 //! function says it reads or writes, handles come from this library and have not been freed, and nobody closes
 //! a store that another thread is using.
 
+pub mod apply;
 pub mod batch;
 mod boundary;
 pub mod delete_range;
 pub mod expiry;
+pub mod feed;
 pub mod handles;
 pub mod info;
 pub mod iter;

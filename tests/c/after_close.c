@@ -6,6 +6,8 @@ int main(void) {
     bitcask_batch_t *batch;
     bitcask_snapshot_t *snapshot;
     bitcask_iter_t *iter;
+    bitcask_feed_t *feed;
+    bitcask_change change = BITCASK_CHANGE_INIT;
     void *value;
     bitcask_pin_t *pins[3];
     const void *bytes[3];
@@ -23,6 +25,8 @@ int main(void) {
     EXPECT(BITCASK_OK, bitcask_snapshot_new(db, &snapshot, NULL));
     EXPECT(BITCASK_OK, bitcask_iter_new(db, NULL, NULL, &iter, NULL));
     EXPECT(BITCASK_OK, bitcask_iter_next(iter, NULL));
+    EXPECT(BITCASK_OK, bitcask_feed_open(db, NULL, 0, &feed, NULL));
+    EXPECT(BITCASK_OK, bitcask_feed_next(feed, 0, &change, NULL));
     EXPECT(BITCASK_OK, bitcask_batch_new(&batch, NULL));
     EXPECT(BITCASK_OK, bitcask_batch_put(batch, "b", 1, "kept", 4, NULL));
 
@@ -33,6 +37,11 @@ int main(void) {
            bitcask_snapshot_get_version(snapshot, "k", 1, &value, &copy_len, NULL, NULL, NULL));
     EXPECT(BITCASK_E_CLOSED, bitcask_iter_next(iter, NULL));
     EXPECT(BITCASK_E_CLOSED, bitcask_iter_seek(iter, "k", 1, NULL));
+    EXPECT(BITCASK_E_CLOSED, bitcask_snapshot_cursor(snapshot, &value, &copy_len, NULL));
+    CHECK(change.value_len == 5 && memcmp(change.value, "first", 5) == 0);
+    EXPECT(BITCASK_E_CLOSED, bitcask_feed_cursor(feed, &value, &copy_len, NULL));
+    EXPECT(BITCASK_E_CLOSED, bitcask_feed_next(feed, UINT64_MAX, &change, NULL));
+    bitcask_feed_free(feed);
     bitcask_snapshot_free(snapshot);
     bitcask_iter_free(iter);
     copy_len = 0;

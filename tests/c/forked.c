@@ -3,7 +3,7 @@
 #include <sys/wait.h>
 
 static void in_the_child(bitcask_t *db, bitcask_batch_t *batch, bitcask_pin_t *pin, const void *bytes,
-                         bitcask_snapshot_t *snapshot, bitcask_iter_t *iter) {
+                         bitcask_snapshot_t *snapshot, bitcask_iter_t *iter, bitcask_feed_t *feed) {
     void *value = MARKED_POINTER;
     const void *other_bytes = MARKED_POINTER;
     bitcask_pin_t *other_pin = MARKED_POINTER;
@@ -11,6 +11,8 @@ static void in_the_child(bitcask_t *db, bitcask_batch_t *batch, bitcask_pin_t *p
     bitcask_snapshot_t *other_snapshot = MARKED_POINTER;
     bitcask_iter_t *other_iter = MARKED_POINTER;
     bitcask_iter_options everything = BITCASK_ITER_OPTIONS_INIT;
+    bitcask_feed_t *other_feed = MARKED_POINTER;
+    bitcask_change change = BITCASK_CHANGE_INIT;
     bitcask_t *second;
     char *json = MARKED_POINTER;
     size_t len = MARKED_SIZE, key_len = 1;
@@ -59,6 +61,13 @@ static void in_the_child(bitcask_t *db, bitcask_batch_t *batch, bitcask_pin_t *p
     EXPECT(BITCASK_E_FORKED, bitcask_iter_next(iter, NULL));
     EXPECT(BITCASK_E_FORKED, bitcask_iter_seek(iter, "k", 1, NULL));
     CHECK(other_snapshot == NULL && other_iter == NULL);
+    EXPECT(BITCASK_E_FORKED, bitcask_snapshot_cursor(snapshot, &value, &len, NULL));
+    EXPECT(BITCASK_E_FORKED, bitcask_feed_open(db, NULL, 0, &other_feed, NULL));
+    EXPECT(BITCASK_E_FORKED, bitcask_feed_next(feed, 0, &change, NULL));
+    EXPECT(BITCASK_E_FORKED, bitcask_feed_cursor(feed, &value, &len, NULL));
+    EXPECT(BITCASK_E_FORKED, bitcask_apply(db, NULL, 0, "c", 1, NULL));
+    EXPECT(BITCASK_E_FORKED, bitcask_applied_cursor(db, &value, &len, NULL));
+    CHECK(other_feed == NULL && value == NULL && len == 0);
 
     /* The parent is still the owner of the directory. */
     EXPECT(BITCASK_E_LOCKED, bitcask_open(test_path, NULL, &second, NULL));
@@ -67,6 +76,7 @@ static void in_the_child(bitcask_t *db, bitcask_batch_t *batch, bitcask_pin_t *p
     bitcask_pin_free(pin);
     bitcask_batch_free(batch);
     bitcask_iter_free(iter);
+    bitcask_feed_free(feed);
     EXPECT(BITCASK_E_FORKED, bitcask_close(db, NULL));
     bitcask_snapshot_free(snapshot);
     EXPECT(BITCASK_E_LOCKED, bitcask_open(test_path, NULL, &second, NULL));
@@ -78,6 +88,7 @@ int main(void) {
     bitcask_pin_t *pin;
     bitcask_snapshot_t *snapshot;
     bitcask_iter_t *iter;
+    bitcask_feed_t *feed;
     const void *bytes;
     char value[8];
     size_t len;
@@ -89,12 +100,13 @@ int main(void) {
     EXPECT(BITCASK_OK, bitcask_batch_put(batch, "b", 1, "v", 1, NULL));
     EXPECT(BITCASK_OK, bitcask_snapshot_new(db, &snapshot, NULL));
     EXPECT(BITCASK_OK, bitcask_iter_new(db, snapshot, NULL, &iter, NULL));
+    EXPECT(BITCASK_OK, bitcask_feed_open(db, NULL, 0, &feed, NULL));
 
     for (i = 0; i < 2; i++) {
         pid_t child = fork();
         CHECK(child >= 0);
         if (child == 0) {
-            in_the_child(db, batch, pin, bytes, snapshot, iter);
+            in_the_child(db, batch, pin, bytes, snapshot, iter, feed);
             _exit(0);
         }
         CHECK(waitpid(child, &exit_status, 0) == child);
@@ -123,12 +135,14 @@ int main(void) {
             bitcask_batch_free(batch);
             bitcask_iter_free(iter);
             bitcask_snapshot_free(snapshot);
+            bitcask_feed_free(feed);
             EXPECT(BITCASK_E_FORKED, bitcask_close(db, NULL));
             _exit(0);
         }
         close(ends[0]);
         bitcask_iter_free(iter);
         bitcask_snapshot_free(snapshot);
+        bitcask_feed_free(feed);
         EXPECT(BITCASK_OK, bitcask_close(db, NULL));
         EXPECT(BITCASK_OK, bitcask_open(test_path, NULL, &db, NULL));
         close(ends[1]);

@@ -18,6 +18,8 @@ static void a_null_store_is_refused(void) {
     bitcask_batch_t *batch;
     bitcask_snapshot_t *snapshot;
     bitcask_iter_t *iter;
+    bitcask_feed_t *feed;
+    bitcask_change change = BITCASK_CHANGE_INIT;
     bitcask_status status;
     size_t len, key_len = 1;
     uint64_t number;
@@ -51,6 +53,13 @@ static void a_null_store_is_refused(void) {
     REFUSED("iter", bitcask_iter_next(NULL, NULL));
     REFUSED("iter", bitcask_iter_next_many(NULL, NULL, 0, &len, &key_len, NULL));
     REFUSED("iter", bitcask_iter_seek(NULL, "k", 1, NULL));
+    REFUSED("snapshot", bitcask_snapshot_cursor(NULL, &value, &len, NULL));
+    REFUSED("db", bitcask_feed_open(NULL, NULL, 0, &feed, NULL));
+    REFUSED("feed", bitcask_feed_next(NULL, 0, &change, NULL));
+    REFUSED("feed", bitcask_feed_cursor(NULL, &value, &len, NULL));
+    REFUSED("iter", bitcask_iter_change(NULL, &change, NULL));
+    REFUSED("db", bitcask_apply(NULL, NULL, 0, NULL, 0, NULL));
+    REFUSED("db", bitcask_applied_cursor(NULL, &value, &len, NULL));
     CHECK(bitcask_iter_key(NULL, &len) == NULL && len == 0);
     CHECK(bitcask_iter_value(NULL, NULL) == NULL);
     REFUSED("db", bitcask_delete_range(NULL, NULL, &number, NULL));
@@ -101,6 +110,9 @@ static void null_with_a_length_is_refused(bitcask_t *db, bitcask_batch_t *batch)
     REFUSED("key", bitcask_expire(db, NULL, 1, 1, NULL));
     REFUSED("key", bitcask_ttl(db, NULL, 1, &number, NULL));
     REFUSED("key", bitcask_persist(db, NULL, 1, NULL));
+    REFUSED("changes", bitcask_apply(db, NULL, 1, NULL, 0, NULL));
+    REFUSED("cursor", bitcask_apply(db, NULL, 0, NULL, 1, NULL));
+    REFUSED("cursor", bitcask_feed_open(db, NULL, 1, (bitcask_feed_t **)&value, NULL));
 }
 
 static void null_for_an_output_is_refused(bitcask_t *db) {
@@ -130,6 +142,9 @@ static void null_for_an_output_is_refused(bitcask_t *db) {
     REFUSED("out", bitcask_batch_new(NULL, NULL));
     REFUSED("out", bitcask_snapshot_new(db, NULL, NULL));
     REFUSED("out", bitcask_iter_new(db, NULL, NULL, NULL, NULL));
+    REFUSED("out", bitcask_feed_open(db, NULL, 0, NULL, NULL));
+    REFUSED("cursor", bitcask_applied_cursor(db, NULL, &len, NULL));
+    REFUSED("cursor_len", bitcask_applied_cursor(db, &value, NULL, NULL));
 }
 
 static void null_for_a_text_batch_or_range_is_refused(bitcask_t *db) {

@@ -66,6 +66,15 @@ uint64_t bitcask_iter_version(const bitcask_iter_t *);
 void bitcask_iter_free(bitcask_iter_t *);
 bitcask_status bitcask_delete_range(bitcask_t *, const bitcask_iter_options *, uint64_t *, bitcask_error *);
 
+bitcask_status bitcask_snapshot_cursor(const bitcask_snapshot_t *, void **, size_t *, bitcask_error *);
+bitcask_status bitcask_feed_open(const bitcask_t *, const void *, size_t, bitcask_feed_t **, bitcask_error *);
+bitcask_status bitcask_feed_next(bitcask_feed_t *, uint64_t, bitcask_change *, bitcask_error *);
+bitcask_status bitcask_feed_cursor(const bitcask_feed_t *, void **, size_t *, bitcask_error *);
+void bitcask_feed_free(bitcask_feed_t *);
+bitcask_status bitcask_iter_change(const bitcask_iter_t *, bitcask_change *, bitcask_error *);
+bitcask_status bitcask_apply(bitcask_t *, const bitcask_change *, size_t, const void *, size_t, bitcask_error *);
+bitcask_status bitcask_applied_cursor(const bitcask_t *, void **, size_t *, bitcask_error *);
+
 bitcask_status bitcask_put_json(bitcask_t *, const void *, size_t, const char *, size_t, bitcask_error *);
 bitcask_status bitcask_get_json(const bitcask_t *, const void *, size_t, const char *, char **, size_t *,
                                 bitcask_error *);
@@ -125,6 +134,22 @@ SAME(write_options_size, sizeof(bitcask_write_options) == 24);
 SAME(write_options_flags, offsetof(bitcask_write_options, flags) == 4);
 SAME(write_options_ttl_ms, offsetof(bitcask_write_options, ttl_ms) == 8);
 SAME(write_options_expected_version, offsetof(bitcask_write_options, expected_version) == 16);
+
+SAME(change_put, BITCASK_CHANGE_PUT == 1);
+SAME(change_delete, BITCASK_CHANGE_DELETE == 2);
+SAME(change_batch_end, BITCASK_CHANGE_BATCH_END == 1);
+SAME(change_json, BITCASK_CHANGE_JSON == 2);
+SAME(change_expires, BITCASK_CHANGE_EXPIRES == 4);
+SAME(change_size, sizeof(bitcask_change) == 32 + 4 * sizeof(void *));
+SAME(change_kind, offsetof(bitcask_change, kind) == 4);
+SAME(change_flags, offsetof(bitcask_change, flags) == 8);
+SAME(change_reserved, offsetof(bitcask_change, reserved) == 12);
+SAME(change_key, offsetof(bitcask_change, key) == 16);
+SAME(change_key_len, offsetof(bitcask_change, key_len) == 16 + sizeof(void *));
+SAME(change_value, offsetof(bitcask_change, value) == 16 + 2 * sizeof(void *));
+SAME(change_value_len, offsetof(bitcask_change, value_len) == 16 + 3 * sizeof(void *));
+SAME(change_version, offsetof(bitcask_change, version) == 16 + 4 * sizeof(void *));
+SAME(change_deadline_ns, offsetof(bitcask_change, deadline_ns) == 24 + 4 * sizeof(void *));
 
 SAME(status_is_int32, sizeof(bitcask_status) == 4 && (bitcask_status)-1 < 0);
 SAME(error_size, sizeof(bitcask_error) == 268);

@@ -24,6 +24,7 @@ int main(void) {
     EXPECT(BITCASK_E_READ_ONLY, bitcask_counter_add(db, "k", 1, 1, NULL, NULL));
     EXPECT(BITCASK_E_READ_ONLY, bitcask_delete_range(db, &everything, &count, NULL));
     CHECK(count == 0);
+    EXPECT(BITCASK_E_READ_ONLY, bitcask_apply(db, NULL, 0, "c", 1, NULL));
     EXPECT(BITCASK_E_READ_ONLY, bitcask_expire(db, "k", 1, 1, NULL));
     EXPECT(BITCASK_E_READ_ONLY, bitcask_persist(db, "k", 1, NULL));
 
