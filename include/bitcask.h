@@ -1554,7 +1554,7 @@ bitcask_status bitcask_feed_open(const bitcask_t *db,
  * @param err         receives the reason of a failure; may be NULL
  * @return BITCASK_OK; BITCASK_DONE: there was no change in that time; BITCASK_RESNAPSHOT: the log does not go on; or:
  *         E_INVALID, E_CORRUPT (the next record is damaged; the feed stays before it), E_IO, E_NO_MEMORY, E_CLOSED (also
- *         when the store is closed while the call waits), E_FORKED
+ *         when the store is closed while the call waits), E_FORKED, E_POISONED (after E_PANIC)
  *
  * Ownership: key and value belong to the feed and stay valid until the next call on it, after the store is closed, too.
  * Threads: one at a time a feed. Blocks: up to `timeout_ms`, and while the device reads. Since 1.0.0.
@@ -1572,7 +1572,8 @@ bitcask_status bitcask_feed_next(bitcask_feed_t *feed,
  * @param cursor      receives the cursor, bytes to be kept as they are; not NULL
  * @param cursor_len  receives its length; not NULL
  * @param err         receives the reason of a failure; may be NULL
- * @return BITCASK_OK, or: E_INVALID, E_NO_MEMORY, E_CLOSED, E_FORKED. Unless BITCASK_OK, the outputs are zero.
+ * @return BITCASK_OK, or: E_INVALID, E_NO_MEMORY, E_CLOSED, E_FORKED, E_POISONED (after E_PANIC). Unless BITCASK_OK, the
+ *         outputs are zero.
  *
  * Ownership: free the cursor with bitcask_free(). Threads: one at a time a feed. Does not block. Since 1.0.0.
  */
@@ -1597,7 +1598,7 @@ void bitcask_feed_free(bitcask_feed_t *feed);
  * @param change  receives the change; not NULL; its `struct_size` must be set (BITCASK_CHANGE_INIT); all else is zero unless
  *                BITCASK_OK
  * @param err     receives the reason of a failure; may be NULL
- * @return BITCASK_OK; BITCASK_DONE: the iterator is at no key; or: E_INVALID
+ * @return BITCASK_OK; BITCASK_DONE: the iterator is at no key; or: E_INVALID, E_POISONED (after E_PANIC)
  *
  * Ownership: key and value belong to the iterator and stay valid until the next call on it. Threads: one at a time an
  * iterator. Does not block. Since 1.0.0.

@@ -6,11 +6,12 @@
 use super::boundary::{bytes, grown, guard_store, key_bytes, null, struct_size, value_bytes};
 use super::feed::{
     BITCASK_CHANGE_BATCH_END, BITCASK_CHANGE_DELETE, BITCASK_CHANGE_EXPIRES, BITCASK_CHANGE_JSON,
-    BITCASK_CHANGE_PUT, CursorOut, GivenChange,
+    BITCASK_CHANGE_PUT, GivenChange,
 };
 use super::handles::Handle;
+use super::memory::{Buffer, ValueOut};
 use super::report::ErrorOut;
-use super::status::{BITCASK_NOT_FOUND, BITCASK_OK, Status};
+use super::status::{BITCASK_OK, Status};
 use crate::engine::Change;
 use crate::features::json;
 use crate::{Error, Result};
@@ -75,13 +76,10 @@ pub unsafe extern "C" fn bitcask_applied_cursor(
 ) -> Status {
     // SAFETY: the caller's, as the module `capi` states it.
     unsafe {
-        let outputs = CursorOut::zeroed(cursor, cursor_len);
+        let outputs = ValueOut::cursor_zeroed(cursor, cursor_len);
         guard_store(db, err, |store| {
             outputs.required()?;
-            match store.applied_cursor()? {
-                Some(cursor) => outputs.set(&cursor),
-                None => Ok(BITCASK_NOT_FOUND),
-            }
+            outputs.set(store.applied_cursor()?.map(|cursor| Buffer::copy_of(&cursor)))
         })
     }
 }

@@ -6,10 +6,10 @@
 
 #![expect(unsafe_code, reason = "makes references of the caller's pointers")]
 
-use super::handles::{Handle, IterHandle, SnapshotHandle};
+use super::handles::{FeedHandle, Handle, IterHandle, SnapshotHandle};
 use super::report::{ErrorOut, report};
 use super::status::{BITCASK_E_PANIC, Status, status_of};
-use crate::engine::{Snapshot, Store};
+use crate::engine::{Feed, Snapshot, Store};
 use crate::features::scan::Scan;
 use crate::format::record::{MAX_KEY_LEN, MAX_VALUE_LEN};
 use crate::io::disk::Disk;
@@ -76,25 +76,55 @@ pub(super) unsafe fn guard_iter(
     err: *mut ErrorOut,
     body: impl FnOnce(&mut Scan<Disk>) -> Result<Status>,
 ) -> Status {
-    let poison = |handle: &mut IterHandle, text: &str| {
-        handle.is_broken = true;
-        handle.scan.poison(text);
-    };
     // SAFETY: the caller's promises.
     unsafe {
-        guard_object(
-            "iter",
-            iter.as_mut(),
-            err,
-            |handle, text| poison(handle, text),
-            |handle| {
-                if handle.is_broken {
-                    let reason = "a defect was caught in this iterator".to_string();
-                    return Err(Error::Poisoned { reason });
-                }
-                body(&mut handle.scan)
-            },
-        )
+        let walk = iter.as_mut().map(|handle| (&mut handle.scan, &mut handle.is_broken));
+        guard_walk("iter", walk, err, |scan, text| scan.poison(text), body)
+    }
+}
+
+/// Runs the body of a function on a feed. A panic poisons its store, and the feed goes on no more.
+///
+/// # Safety
+/// `feed` is NULL or a feed that no other thread uses; `err` is as [`report`] wants it.
+#[inline]
+pub(super) unsafe fn guard_feed(
+    feed: *mut FeedHandle,
+    err: *mut ErrorOut,
+    body: impl FnOnce(&mut Feed<Disk>) -> Result<Status>,
+) -> Status {
+    // SAFETY: the caller's promises.
+    unsafe {
+        let walk = feed.as_mut().map(|handle| (&mut handle.feed, &mut handle.is_broken));
+        guard_walk("feed", walk, err, |feed, text| feed.poison(text), body)
+    }
+}
+
+/// Runs the body of a function on what goes on from call to call, until one of them panicked.
+///
+/// # Safety
+/// `err` is as [`report`] wants it.
+#[inline]
+unsafe fn guard_walk<T>(
+    name: &str,
+    walk: Option<(&mut T, &mut bool)>,
+    err: *mut ErrorOut,
+    poison: impl FnOnce(&T, &str),
+    body: impl FnOnce(&mut T) -> Result<Status>,
+) -> Status {
+    let break_off = |(walk, is_broken): &mut (&mut T, &mut bool), text: &str| {
+        **is_broken = true;
+        poison(walk, text);
+    };
+    // SAFETY: the caller's promise.
+    unsafe {
+        guard_object(name, walk, err, break_off, |(walk, is_broken)| {
+            if **is_broken {
+                let reason = format!("a defect was caught in this {name}");
+                return Err(Error::Poisoned { reason });
+            }
+            body(walk)
+        })
     }
 }
 

@@ -3,9 +3,11 @@
 #![expect(unsafe_code, reason = "exports C symbols and dereferences what C passes")]
 #![expect(clippy::missing_safety_doc, reason = "the module `capi` states it once for all")]
 
-use super::boundary::{Out, bytes, guard, guard_store, guard_void, null, struct_size};
+use super::boundary::{
+    Out, bytes, guard_feed, guard_iter, guard_snapshot, guard_store, guard_void, null, struct_size,
+};
 use super::handles::{FeedHandle, Handle, IterHandle, SnapshotHandle};
-use super::memory::Buffer;
+use super::memory::{Buffer, ValueOut};
 use super::report::ErrorOut;
 use super::status::{BITCASK_DONE, BITCASK_OK, BITCASK_RESNAPSHOT, Status};
 use crate::Result;
@@ -120,11 +122,10 @@ pub unsafe extern "C" fn bitcask_snapshot_cursor(
 ) -> Status {
     // SAFETY: the caller's, as the module `capi` states it.
     unsafe {
-        let outputs = CursorOut::zeroed(cursor, cursor_len);
-        guard(err, || {
-            let SnapshotHandle { snapshot } = snapshot.as_ref().ok_or_else(|| null("snapshot"))?;
+        let outputs = ValueOut::cursor_zeroed(cursor, cursor_len);
+        guard_snapshot(snapshot, err, |snapshot| {
             outputs.required()?;
-            outputs.set(&snapshot.cursor()?)
+            outputs.set(Some(Buffer::copy_of(&snapshot.cursor()?)))
         })
     }
 }
@@ -165,7 +166,7 @@ pub unsafe extern "C" fn bitcask_feed_open(
             let Some(feed) = store.feed(bytes("cursor", cursor, cursor_len, u64::MAX)?)? else {
                 return Ok(BITCASK_RESNAPSHOT);
             };
-            out.set(Box::into_raw(Box::new(FeedHandle { feed })));
+            out.set(Box::into_raw(Box::new(FeedHandle { feed, is_broken: false })));
             Ok(BITCASK_OK)
         })
     }
@@ -184,7 +185,7 @@ pub unsafe extern "C" fn bitcask_feed_open(
 /// @param err         receives the reason of a failure; may be NULL
 /// @return BITCASK_OK; BITCASK_DONE: there was no change in that time; BITCASK_RESNAPSHOT: the log does not go on; or:
 ///         E_INVALID, E_CORRUPT (the next record is damaged; the feed stays before it), E_IO, E_NO_MEMORY, E_CLOSED (also
-///         when the store is closed while the call waits), E_FORKED
+///         when the store is closed while the call waits), E_FORKED, E_POISONED (after E_PANIC)
 ///
 /// Ownership: key and value belong to the feed and stay valid until the next call on it, after the store is closed, too.
 /// Threads: one at a time a feed. Blocks: up to `timeout_ms`, and while the device reads. Since 1.0.0.
@@ -197,8 +198,7 @@ pub unsafe extern "C" fn bitcask_feed_next(
 ) -> Status {
     // SAFETY: the caller's, as the module `capi` states it.
     unsafe {
-        guard(err, || {
-            let FeedHandle { feed } = feed.as_mut().ok_or_else(|| null("feed"))?;
+        guard_feed(feed, err, |feed| {
             let out = ChangeOut::zeroed(change)?;
             let timeout = (timeout_ms != u64::MAX).then(|| Duration::from_millis(timeout_ms));
             Ok(match feed.next(timeout)? {
@@ -220,7 +220,8 @@ pub unsafe extern "C" fn bitcask_feed_next(
 /// @param cursor      receives the cursor, bytes to be kept as they are; not NULL
 /// @param cursor_len  receives its length; not NULL
 /// @param err         receives the reason of a failure; may be NULL
-/// @return BITCASK_OK, or: E_INVALID, E_NO_MEMORY, E_CLOSED, E_FORKED. Unless BITCASK_OK, the outputs are zero.
+/// @return BITCASK_OK, or: E_INVALID, E_NO_MEMORY, E_CLOSED, E_FORKED, E_POISONED (after E_PANIC). Unless BITCASK_OK, the
+///         outputs are zero.
 ///
 /// Ownership: free the cursor with bitcask_free(). Threads: one at a time a feed. Does not block. Since 1.0.0.
 #[unsafe(no_mangle)]
@@ -232,11 +233,10 @@ pub unsafe extern "C" fn bitcask_feed_cursor(
 ) -> Status {
     // SAFETY: the caller's, as the module `capi` states it.
     unsafe {
-        let outputs = CursorOut::zeroed(cursor, cursor_len);
-        guard(err, || {
-            let FeedHandle { feed } = feed.as_ref().ok_or_else(|| null("feed"))?;
+        let outputs = ValueOut::cursor_zeroed(cursor, cursor_len);
+        guard_feed(feed.cast_mut(), err, |feed| {
             outputs.required()?;
-            outputs.set(&feed.cursor()?)
+            outputs.set(Some(Buffer::copy_of(&feed.cursor()?)))
         })
     }
 }
@@ -262,7 +262,7 @@ pub unsafe extern "C" fn bitcask_feed_free(feed: *mut FeedHandle) {
 /// @param change  receives the change; not NULL; its `struct_size` must be set (BITCASK_CHANGE_INIT); all else is zero unless
 ///                BITCASK_OK
 /// @param err     receives the reason of a failure; may be NULL
-/// @return BITCASK_OK; BITCASK_DONE: the iterator is at no key; or: E_INVALID
+/// @return BITCASK_OK; BITCASK_DONE: the iterator is at no key; or: E_INVALID, E_POISONED (after E_PANIC)
 ///
 /// Ownership: key and value belong to the iterator and stay valid until the next call on it. Threads: one at a time an
 /// iterator. Does not block. Since 1.0.0.
@@ -274,39 +274,11 @@ pub unsafe extern "C" fn bitcask_iter_change(
 ) -> Status {
     // SAFETY: the caller's, as the module `capi` states it.
     unsafe {
-        guard(err, || {
-            let IterHandle { scan } = iter.as_ref().ok_or_else(|| null("iter"))?;
+        guard_iter(iter.cast_mut(), err, |scan| {
             let out = ChangeOut::zeroed(change)?;
             let Some(change) = scan.change() else { return Ok(BITCASK_DONE) };
             out.set(&change);
             Ok(BITCASK_OK)
         })
-    }
-}
-
-/// The two outputs of a function that gives a cursor.
-pub(super) struct CursorOut {
-    cursor: Out<*mut c_void>,
-    cursor_len: Out<usize>,
-}
-
-impl CursorOut {
-    /// # Safety
-    /// Each pointer is NULL or writable.
-    pub(super) unsafe fn zeroed(cursor: *mut *mut c_void, cursor_len: *mut usize) -> Self {
-        // SAFETY: the caller's promise.
-        unsafe { CursorOut { cursor: Out::zeroed(cursor), cursor_len: Out::zeroed(cursor_len) } }
-    }
-
-    pub(super) fn required(&self) -> Result<()> {
-        self.cursor.required("cursor")?;
-        self.cursor_len.required("cursor_len")
-    }
-
-    pub(super) fn set(&self, cursor: &[u8]) -> Result<Status> {
-        let (start, len) = Buffer::copy_of(cursor)?.into_raw();
-        self.cursor.set(start);
-        self.cursor_len.set(len);
-        Ok(BITCASK_OK)
     }
 }

@@ -45,6 +45,8 @@ pub struct IterHandle {
 /// a time may use it. Since 1.0.0.
 pub struct FeedHandle {
     pub(super) feed: Feed<Disk>,
+    /// Whether a call on it panicked.
+    pub(super) is_broken: bool,
 }
 
 const _: () = {

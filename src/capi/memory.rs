@@ -69,8 +69,10 @@ impl Buffer {
     }
 }
 
-/// Where a copy of a value goes.
+/// Where a copy of a value or a cursor goes.
 pub(super) struct ValueOut {
+    /// What the two are called.
+    names: [&'static str; 2],
     value: Out<*mut c_void>,
     value_len: Out<usize>,
 }
@@ -81,14 +83,27 @@ impl ValueOut {
     #[inline]
     pub(super) unsafe fn zeroed(value: *mut *mut c_void, value_len: *mut usize) -> Self {
         // SAFETY: the caller's promise.
-        unsafe { ValueOut { value: Out::zeroed(value), value_len: Out::zeroed(value_len) } }
+        unsafe { ValueOut::named(["value", "value_len"], value, value_len) }
+    }
+
+    /// # Safety
+    /// Each pointer is NULL or writable.
+    pub(super) unsafe fn cursor_zeroed(cursor: *mut *mut c_void, cursor_len: *mut usize) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { ValueOut::named(["cursor", "cursor_len"], cursor, cursor_len) }
+    }
+
+    #[inline]
+    unsafe fn named(names: [&'static str; 2], value: *mut *mut c_void, value_len: *mut usize) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { ValueOut { names, value: Out::zeroed(value), value_len: Out::zeroed(value_len) } }
     }
 
     /// An error if a pointer is NULL.
     #[inline]
     pub(super) fn required(&self) -> Result<()> {
-        self.value.required("value")?;
-        self.value_len.required("value_len")
+        self.value.required(self.names[0])?;
+        self.value_len.required(self.names[1])
     }
 
     /// Hands out the copy that came of a read, and answers whether there was a value.

@@ -4,8 +4,8 @@
 #![expect(unsafe_code, reason = "exports a C symbol")]
 #![expect(clippy::missing_safety_doc, reason = "the module `capi` states it once for all")]
 
-use super::boundary::{guard_iter, guard_snapshot, guard_store};
-use super::handles::{Handle, IterHandle, SnapshotHandle};
+use super::boundary::{guard_feed, guard_iter, guard_snapshot, guard_store};
+use super::handles::{FeedHandle, Handle, IterHandle, SnapshotHandle};
 use super::report::ErrorOut;
 use super::status::Status;
 
@@ -31,4 +31,11 @@ pub unsafe extern "C" fn bitcask_test_panic_snapshot(
 pub unsafe extern "C" fn bitcask_test_panic_iter(iter: *mut IterHandle, err: *mut ErrorOut) -> Status {
     // SAFETY: the caller's, as the module `capi` states it.
     unsafe { guard_iter(iter, err, |_| panic!("bitcask_test_panic_iter was called")) }
+}
+
+/// Panics inside of a call on `feed`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bitcask_test_panic_feed(feed: *mut FeedHandle, err: *mut ErrorOut) -> Status {
+    // SAFETY: the caller's, as the module `capi` states it.
+    unsafe { guard_feed(feed, err, |_| panic!("bitcask_test_panic_feed was called")) }
 }

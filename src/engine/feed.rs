@@ -181,6 +181,11 @@ impl<E: Env> Feed<E> {
         Ok(Cursor { history: self.history, uid, offset }.encode())
     }
 
+    /// Has its store refuse all writes from now on.
+    pub fn poison(&self, reason: &str) {
+        self.entered.store.poison(reason);
+    }
+
     fn check_open(&self) -> Result<()> {
         self.entered.store.check_process()?;
         if self.entered.store.closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }

@@ -4,25 +4,33 @@
 bitcask_status bitcask_test_panic(bitcask_t *db, bitcask_error *err);
 bitcask_status bitcask_test_panic_snapshot(const bitcask_snapshot_t *snapshot, bitcask_error *err);
 bitcask_status bitcask_test_panic_iter(bitcask_iter_t *iter, bitcask_error *err);
+bitcask_status bitcask_test_panic_feed(bitcask_feed_t *feed, bitcask_error *err);
 
-/* What is caught in a snapshot or an iterator stops the writes of its store, too; snapshots go on, the iterator does
+/* What is caught in a snapshot, an iterator or a feed stops the writes of its store, too; snapshots go on, the others do
    not. */
 static void in_children(void) {
     bitcask_error err = BITCASK_ERROR_INIT;
     bitcask_t *db;
     bitcask_snapshot_t *snapshot;
     bitcask_iter_t *iter;
+    bitcask_feed_t *feed;
+    bitcask_change change = BITCASK_CHANGE_INIT;
     void *value;
     size_t len;
     int round;
 
-    for (round = 0; round < 2; round++) {
+    for (round = 0; round < 3; round++) {
         EXPECT(BITCASK_OK, bitcask_open(test_path, NULL, &db, NULL));
         EXPECT(BITCASK_OK, bitcask_snapshot_new(db, &snapshot, NULL));
         EXPECT(BITCASK_OK, bitcask_iter_new(db, snapshot, NULL, &iter, NULL));
         EXPECT(BITCASK_OK, bitcask_iter_next(iter, NULL));
+        EXPECT(BITCASK_OK, bitcask_snapshot_cursor(snapshot, &value, &len, NULL));
+        EXPECT(BITCASK_OK, bitcask_feed_open(db, value, len, &feed, NULL));
+        bitcask_free(value);
         if (round == 0)
             EXPECT(BITCASK_E_PANIC, bitcask_test_panic_snapshot(snapshot, &err));
+        else if (round == 2)
+            EXPECT(BITCASK_E_PANIC, bitcask_test_panic_feed(feed, &err));
         else
             EXPECT(BITCASK_E_PANIC, bitcask_test_panic_iter(iter, &err));
         CHECK(strstr(err.message, "was called") != NULL);
@@ -30,7 +38,9 @@ static void in_children(void) {
         CHECK(strstr(err.message, "was called") != NULL);
         EXPECT(BITCASK_OK, bitcask_snapshot_get(snapshot, "k", 1, &value, &len, NULL));
         bitcask_free(value);
-        if (round == 0) {
+        EXPECT(round == 2 ? BITCASK_E_POISONED : BITCASK_DONE, bitcask_feed_next(feed, 0, &change, &err));
+        bitcask_feed_free(feed);
+        if (round != 1) {
             CHECK(bitcask_iter_key(iter, &len) != NULL && len == 1);
             EXPECT(BITCASK_DONE, bitcask_iter_next(iter, NULL));
         } else {
