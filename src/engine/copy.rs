@@ -88,9 +88,9 @@ impl<'f, F: File> Copier<'f, F> {
 
     /// Appends the bytes `at..end` of a file. `go_on` is told of each piece in bytes; `false` when it answered so and
     /// the rest was left out.
-    pub(super) fn append(
+    pub(super) fn append<G: File>(
         &mut self,
-        file: &F,
+        file: &G,
         name: &str,
         mut at: u64,
         end: u64,

@@ -22,14 +22,31 @@ pub(super) struct Listed<F> {
 }
 
 impl<F: File> Listed<F> {
-    /// Looks at the length of a file, and then at its header.
+    /// Looks at the length of a file, and then at its header, which is damaged if it is another's.
     pub(super) fn look_at(entry: SegmentEntry, file: F, database: Id128) -> Result<Self> {
+        let mut listed = Listed::look_at_any(entry, file)?;
+        if let HeaderState::Valid(header) = listed.header
+            && (header.uid, header.number, header.database) != (entry.uid, entry.number, database)
+        {
+            listed.header = HeaderState::Damaged;
+        }
+        Ok(listed)
+    }
+
+    /// The same, whoever's header it is.
+    pub(super) fn look_at_any(entry: SegmentEntry, file: F) -> Result<Self> {
         let name = names::segment(entry.number);
         let read = |err| Error::io("read", &name, err);
         let file_len = file.len().map_err(read)?;
         let mut head = [0; SEGMENT_HEADER_LEN];
         let got = read_full(&file, &mut head, 0).map_err(read)?;
-        let header = judge_header(&head[..got], &entry, database, &name)?;
+        let header = SegmentHeader::decode(&head[..got]);
+        if let HeaderState::Newer { format, features } = header {
+            let what = format!(
+                "the segment is of format {format} with features {features:#x}; this library reads format 1"
+            );
+            return Err(Error::Format { file: name, what });
+        }
         Ok(Listed { entry, name, file, file_len, header })
     }
 
@@ -65,21 +82,4 @@ pub(super) fn open_segment<D: Dir>(dir: &D, entry: &SegmentEntry, write: bool) -
         }
         _ => Error::io("open", &name, err),
     })
-}
-
-fn judge_header(head: &[u8], entry: &SegmentEntry, database: Id128, name: &str) -> Result<HeaderState> {
-    match SegmentHeader::decode(head) {
-        HeaderState::Newer { format, features } => Err(Error::Format {
-            file: name.to_string(),
-            what: format!(
-                "the segment is of format {format} with features {features:#x}; this library reads format 1"
-            ),
-        }),
-        HeaderState::Valid(header)
-            if header.uid != entry.uid || header.number != entry.number || header.database != database =>
-        {
-            Ok(HeaderState::Damaged)
-        }
-        state => Ok(state),
-    }
 }

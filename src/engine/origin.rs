@@ -1,8 +1,10 @@
 //! What a checkpoint says of itself, kept by the store that was opened from it.
 
+use crate::error::{Error, Result};
 use crate::format::checkpoint::{
-    CHECKPOINT_HEADER_LEN, CheckpointHeader, PartLine, SegmentLine, decode_tables,
+    CHECKPOINT_HEADER_LEN, CheckpointHeader, ENTRY_LEN, PartLine, SegmentLine, decode_tables,
 };
+use crate::format::coding::crc32c;
 use crate::io::env::File;
 use crate::io::whole::read_full;
 use crate::sync::AtomicBool;
@@ -48,4 +50,23 @@ impl Tables {
         let lines = decode_tables(&header, &tables[..got]);
         Ok(lines.map(|(segments, parts)| Tables { header, segments, parts }))
     }
+    /// Where each part begins in the file.
+    pub(super) fn starts(&self) -> Vec<u64> {
+        let starts = self.parts.iter().scan(CHECKPOINT_HEADER_LEN as u64, |at, part| {
+            let start = *at;
+            *at += u64::from(part.entries) * ENTRY_LEN as u64;
+            Some(start)
+        });
+        starts.collect()
+    }
+}
+
+/// The entries of a part that begins at `start`, one behind the other; `None` when it is damaged or cannot be read.
+pub(super) fn read_part<F: File>(file: &F, line: &PartLine, start: u64) -> Result<Option<Vec<u8>>> {
+    let len = line.entries as usize * ENTRY_LEN;
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(len).map_err(|_| Error::NoMemory { bytes: len })?;
+    bytes.resize(len, 0);
+    let whole = read_full(file, &mut bytes, start).is_ok_and(|got| got == len);
+    Ok(Some(bytes).filter(|bytes| whole && crc32c(bytes) == line.crc))
 }

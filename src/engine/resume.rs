@@ -6,17 +6,15 @@
 
 use super::checkpoint::{Checkpoint, state_of};
 use super::load::{Seen, load_apart};
-use super::origin::Origin;
+use super::origin::{Origin, read_part};
 use super::shared::{FileOf, Inner};
 use crate::error::{Error, Result};
-use crate::format::checkpoint::{CHECKPOINT_HEADER_LEN, CheckpointEntry, ENTRY_LEN, PartLine};
-use crate::format::coding::crc32c;
+use crate::format::checkpoint::{CheckpointEntry, ENTRY_LEN, PartLine};
 use crate::format::manifest::Sealed;
 use crate::format::names::CHECKPOINT;
 use crate::format::record::RECORD_HEADER_LEN;
 use crate::format::segment_header::SEGMENT_HEADER_LEN;
 use crate::io::env::{Dir, Env, File};
-use crate::io::whole::read_full;
 use crate::keydir::location::{Location, MAX_SEGMENT_SLOTS, SegmentSlot};
 use crate::keydir::{Digest, Entry, Keydir, Part, Source};
 use crate::segment::view::Segment;
@@ -68,12 +66,7 @@ impl<F: File> Checkpoint<F> {
                 tombstones: header.active_tombstones,
             },
         };
-        let ends = tables.parts.iter().scan(CHECKPOINT_HEADER_LEN as u64, |at, part| {
-            let start = *at;
-            *at += u64::from(part.entries) * ENTRY_LEN as u64;
-            Some(start)
-        });
-        let starts = ends.collect();
+        let starts = tables.starts();
         let origin = Arc::new(Origin {
             tables,
             damaged: false.into(),
@@ -126,12 +119,8 @@ impl<E: Env> Source for CheckpointSource<E> {
 impl<E: Env> CheckpointSource<E> {
     /// Appends the entries of a part to `out`; `false` when it is damaged or cannot be read.
     fn read_part(&self, line: &PartLine, start: u64, out: &mut Vec<Entry>) -> Result<bool> {
-        let len = line.entries as usize * ENTRY_LEN;
-        let mut bytes = Vec::new();
-        bytes.try_reserve_exact(len).map_err(|_| Error::NoMemory { bytes: len })?;
-        bytes.resize(len, 0);
-        let whole = read_full(&self.file, &mut bytes, start).is_ok_and(|got| got == len);
-        Ok(whole && crc32c(&bytes) == line.crc && self.decode_part(line, &bytes, out).is_some())
+        let bytes = read_part(&self.file, line, start)?;
+        Ok(bytes.is_some_and(|bytes| self.decode_part(line, &bytes, out).is_some()))
     }
 
     /// The same of bytes whose checksum is right.

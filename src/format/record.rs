@@ -146,6 +146,35 @@ impl RecordHeader {
         self.header_crc == place_crc(crc32c(key), &bytes[AT_VALUE_CRC..self.header_len()], uid, offset)
     }
 
+    /// A uid for which [`RecordHeader::verify`] holds at this place, which says nothing of whether there is a record.
+    /// All uids that differ from a segment's in nothing its records' checksums tell are one: of 2^32, that below 2^32.
+    pub fn uid_for(&self, bytes: &[u8], key: &[u8], offset: u64) -> u64 {
+        let crc_for = |uid| place_crc(crc32c(key), &bytes[AT_VALUE_CRC..self.header_len()], uid, offset);
+        // Each bit of the uid flips bits of the checksum, whatever the others are. By their highest: these, and whose.
+        let mut flips = [(0u32, 0u64); 32];
+        let without = crc_for(0);
+        for bit in 0..32 {
+            let (mut flipped, mut uid) = (crc_for(1 << bit) ^ without, 1 << bit);
+            while let Some(top) = flipped.checked_ilog2() {
+                let known = &mut flips[top as usize];
+                if known.0 == 0 {
+                    *known = (flipped, uid);
+                    break;
+                }
+                flipped ^= known.0;
+                uid ^= known.1;
+            }
+        }
+        let (mut wanted, mut found) = (self.header_crc ^ without, 0);
+        for (top, (flipped, uid)) in flips.iter().enumerate().rev() {
+            if wanted >> top & 1 == 1 {
+                wanted ^= flipped;
+                found ^= uid;
+            }
+        }
+        found
+    }
+
     /// Whether the record has expired at `now_ns`.
     pub fn is_expired(&self, now_ns: u64) -> bool {
         self.deadline.is_some_and(|deadline| deadline <= now_ns)
@@ -323,6 +352,27 @@ mod tests {
                 key.is_some_and(|key| header.verify(&bytes, key, UID, OFFSET))
             });
             assert!(!good, "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn the_uid_that_one_record_agrees_with_tells_the_others_of_its_segment() {
+        let record = |key: &[u8], uid, offset| {
+            let draft = Draft::new(key, b"v", Flags::NONE, Some(9));
+            (draft.header(5, uid, offset), key.to_vec())
+        };
+        for uid in [1, UID, 0x1122_3344_5566_7788, u64::MAX] {
+            let (bytes, key) = record(b"first", uid, OFFSET);
+            let found = RecordHeader::decode(&bytes).expect("a header").uid_for(&bytes, &key, OFFSET);
+            assert!(found < 1 << 32);
+            for (key, offset) in [(&b"first"[..], OFFSET), (b"", 4096), (b"another", 1 << 34)] {
+                let (bytes, key) = record(key, uid, offset);
+                let header = RecordHeader::decode(&bytes).expect("a header");
+                assert!(header.verify(&bytes, &key, found, offset));
+                assert!(!header.verify(&bytes, &key, found, offset + 8));
+                let (bytes, _) = record(&key, uid ^ 2, offset);
+                assert!(!RecordHeader::decode(&bytes).expect("a header").verify(&bytes, &key, found, offset));
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 pub mod disk;
 pub mod env;
+pub mod patient;
 #[doc(hidden)]
 pub mod sim;
 pub mod whole;

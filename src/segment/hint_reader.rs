@@ -64,6 +64,12 @@ impl<F: File> Hint<F> {
         self.index.block_count()
     }
 
+    /// Where a block begins in the file, or the blocks end, in bytes.
+    pub fn block_at(&self, block: usize) -> u64 {
+        let blocks = &self.index.blocks;
+        blocks.get(block).map_or(HINT_HEADER_LEN as u64 + self.header().blocks_len, |block| block.offset)
+    }
+
     /// Its file name.
     pub fn name(&self) -> &str {
         self.index.name()

@@ -29,6 +29,8 @@ pub struct Scanned<'a> {
     pub watermark: Option<Watermark>,
     /// The cursor in a record that begins a batch of another store's changes.
     pub applied: Option<&'a [u8]>,
+    /// All of it, padding included; of one that is larger than the scanner's buffer, no more than header and key.
+    pub bytes: &'a [u8],
 }
 
 impl<'a> Scanned<'a> {
@@ -41,7 +43,20 @@ impl<'a> Scanned<'a> {
         let internal = value_ok && header.flags.has(Flags::INTERNAL);
         let watermark = if internal { Watermark::decode(value) } else { None };
         let applied = if internal { applied::decode(value) } else { None };
-        Scanned { offset, header, key, value_ok, watermark, applied }
+        let len = usize::try_from(header.record_len()).unwrap_or(usize::MAX);
+        Scanned { offset, header, key, value_ok, watermark, applied, bytes: &bytes[..len] }
+    }
+
+    /// Where the record after it begins.
+    pub fn end(&self) -> u64 {
+        self.offset + self.header.record_len()
+    }
+
+    /// The stored value and the padding behind it, if they are at hand.
+    pub fn value_and_padding(&self) -> Option<(&'a [u8], &'a [u8])> {
+        let whole = self.bytes.len() as u64 == self.header.record_len();
+        let rest = self.bytes.get(self.header.value_at()..).filter(|_| whole)?;
+        rest.split_at_checked(self.header.value_len as usize)
     }
 }
 
@@ -135,7 +150,15 @@ impl<'f, F: File> Scanner<'f, F> {
         self.at = offset + header.record_len();
         let head = self.window(offset, header.value_at())?;
         let key = head.get(header.header_len()..header.value_at()).unwrap_or_default();
-        Ok(Step::Record(Scanned { offset, header, key, value_ok, watermark: None, applied: None }))
+        Ok(Step::Record(Scanned {
+            offset,
+            header,
+            key,
+            value_ok,
+            watermark: None,
+            applied: None,
+            bytes: head,
+        }))
     }
 
     /// Where the next record is looked for.

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test program uses its own part")]
 
 pub mod crashes;
+pub mod damaged;
 pub mod feeds;
 
 use bitcask::engine::Db;

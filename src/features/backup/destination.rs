@@ -7,9 +7,10 @@
 use crate::engine::manifest_file::{self, ReplaceError};
 use crate::engine::orphans::remove_orphans;
 use crate::error::{Error, Result};
+use crate::features::elsewhere::open_elsewhere;
 use crate::format::manifest::{Manifest, SegmentEntry, SegmentState};
 use crate::format::names::{self, BACKUP_FILE_NEW, BACKUP_NEW, CHECKPOINT, MANIFEST, MANIFEST_NEW};
-use crate::io::env::{Dir, DirOptions, Env, File};
+use crate::io::env::{Dir, Env, File};
 use crate::segment::view::Segment;
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -29,21 +30,7 @@ impl<D: Dir> Destination<D> {
     /// Opens and locks the directory at `path`, and makes it if need be; refuses the store's own directory.
     pub(super) fn open<E: Env<Dir = D>>(env: &E, store: &D, file_mode: u32, path: &Path) -> Result<Self> {
         let shown = path.display().to_string();
-        let failed = |err| Error::io("open", &shown, err);
-        let open = |path, create| env.open_dir(path, DirOptions { create, file_mode });
-        let above = match open(path, false) {
-            // Not even an empty directory is made in the store's.
-            Err(err) if err.kind() == io::ErrorKind::NotFound => open(parent(path), false),
-            opened => opened,
-        };
-        if store.holds(&above.map_err(failed)?).map_err(failed)? {
-            let what = "is the store's own directory, or in it; back up to another";
-            return Err(Error::Invalid(format!("{shown} {what}")));
-        }
-        let dir = open(path, true).map_err(failed)?;
-        if !dir.try_lock().map_err(|err| Error::io("lock", &shown, err))? {
-            return Err(Error::Locked { holder: dir.lock_holder(), path: shown });
-        }
+        let dir = open_elsewhere(env, store, file_mode, path)?;
         Ok(Destination { dir, path: shown, earlier: None, held: HashMap::new() })
     }
 
@@ -191,12 +178,4 @@ impl<D: Dir> Destination<D> {
 fn is_known(name: &str) -> bool {
     let others = [MANIFEST, MANIFEST_NEW, CHECKPOINT, BACKUP_NEW, BACKUP_FILE_NEW];
     others.contains(&name) || names::parse_segment(name).or(names::parse_hint(name)).is_some()
-}
-
-/// The directory that `path` is in.
-fn parent(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
 }
