@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// The files whose functions are the C face, in the order in which the header tells of them.
-const CAPI: [&str; 22] = [
+const CAPI: [&str; 23] = [
     "handles",
     "open",
     "write",
@@ -25,6 +25,7 @@ const CAPI: [&str; 22] = [
     "apply",
     "json",
     "merge",
+    "backup",
     "refresh",
     "info",
     "log",

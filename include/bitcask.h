@@ -19,6 +19,8 @@
  *   Damage, mmap and SIGBUS  Versions
  *   fork(), signals          Conditional writes
  *                            Expiry
+ *                            Replicas
+ *                            Backups
  *
  *
  * STATUSES AND ERRORS
@@ -308,6 +310,36 @@
  * its own writes would stand until the source changes the same keys.
  *
  *
+ * BACKUPS
+ *
+ * bitcask_backup() makes a directory hold what the store holds at one moment. It is a
+ * store: open it with "read_only" as often as you like. Segments that are complete
+ * are hard links to the store's files where both are on one file system that has
+ * such, and copies elsewhere. They never change, neither by the store nor by what is
+ * done to the backup; but what damages a linked file damages both, so that a backup
+ * against a failing device belongs on another one.
+ *
+ * The next backup into the same directory brings what is new. Its first open for
+ * writing, which is how one restores, ends that: it is a store of its own then, and
+ * bitcask_backup() refuses it. To keep the backup, restore from a copy of it.
+ *
+ * The report is one JSON object; names may be added in later versions:
+ *
+ *   segments_linked, _copied, _kept     what became of the store's segments; kept are
+ *                    those that the directory had from an earlier backup
+ *   segments_removed segments of the earlier backup that the store has no more
+ *   bytes_linked, _copied, _kept        their bytes
+ *   keys             keys that have a value
+ *   last_version     the version of the newest record, a decimal string
+ *   database_id, history_id             of the store, as in its statistics
+ *   degraded         null, or why unknown and older keys answer E_CORRUPT in the
+ *                    store, and so in the backup
+ *   ms               how long it took
+ *
+ * A backup that copies much tells the log every few seconds how far it is. To end one
+ * early, end the process: the earlier backup is still good, and the next one clears up.
+ *
+ *
  * COMPRESSION
  *
  * With "compression": "zstd" or "lz4" each new value is stored compressed if that
@@ -373,7 +405,8 @@
  *                      succeeds again)
  *   BITCASK_LOG_WARN   an open discarded bytes or found damage; a read met damage (told
  *                      once a file); a close could not make everything durable
- *   BITCASK_LOG_INFO   a store was opened or closed, segments were merged
+ *   BITCASK_LOG_INFO   a store was opened, closed or backed up, segments were
+ *                      merged
  *   BITCASK_LOG_DEBUG  a segment was sealed, a hint was written, a merge begins
  *
  * There are two ways to listen, for the process as a whole, and both may be used at
@@ -1767,6 +1800,40 @@ bitcask_status bitcask_json_get(const char *json,
 bitcask_status bitcask_merge(bitcask_t *db,
                              const char *options_json,
                              bitcask_error *err);
+
+/**
+ * Makes a directory a backup of the store as it is now: all writes that have returned, batches as a whole or not at all.
+ * Writes and merges go on meanwhile. See "Backups" above for what a backup is and what the report says.
+ *
+ * The directory is made, with mode 0700, if there is none (its parent must exist). It may be empty, or hold an earlier
+ * backup of the same store that was never opened for writing: then only what is new is brought, and what is no longer of
+ * the store is removed at the end. When this answers BITCASK_OK, all of the backup is durable, also writes that the store
+ * itself has not synced yet. Until then, and whenever it fails or is cut off, the earlier backup is there as it was.
+ *
+ * A store that takes no more writes (E_POISONED) can be backed up, as it reads. So can a degraded one, and the backup is
+ * degraded as it is.
+ *
+ * @param db          the store, which may be read-only: then what it shows is backed up; not NULL
+ * @param dest        the directory, in the system's own encoding; not NULL, not empty
+ * @param report      receives a report as one JSON object, with an uncounted NUL behind it; may be NULL; NULL unless
+ *                    BITCASK_OK
+ * @param report_len  receives its length in bytes; may be NULL
+ * @param err         receives the reason of a failure; may be NULL
+ * @return BITCASK_OK, or: E_INVALID (`dest` is the store's own directory or in it, holds files that are not a backup's, a
+ *         backup of another database, one that was opened for writing, or one of a later state than the store is in),
+ *         E_LOCKED (another backup into it is under way, or it is open for writing), E_CORRUPT (its manifest is damaged,
+ *         or a segment of the store that had to be read turned out so), E_FORMAT (it is of a newer version), E_IO,
+ *         E_NO_SPACE, E_NO_MEMORY, E_FORKED
+ *
+ * Ownership: free `*report` with bitcask_free(). Threads: any number; backups into different directories run at the same
+ * time. Blocks until the backup is complete, which takes as long as copying what cannot be linked, and for a moment while
+ * the store's manifest is replaced. Since 1.0.0.
+ */
+bitcask_status bitcask_backup(const bitcask_t *db,
+                              const char *dest,
+                              char **report,
+                              size_t *report_len,
+                              bitcask_error *err);
 
 /**
  * Brings a read-only handle up to date: it then shows every write that was answered, by the writer's process, before

@@ -123,6 +123,7 @@ mod examples {
         example/write_options: "examples-c/write_options.c", shared_library;
         example/expiry: "examples-c/expiry.c", shared_library;
         example/replica: "examples-c/replica.c", shared_library;
+        example/backup: "examples-c/backup.c", shared_library;
     }
 }
 
@@ -150,6 +151,7 @@ mod conventions {
         convention/delete_range: "tests/c/delete_range.c", shared_library;
         convention/iterators: "tests/c/iterators.c", shared_library;
         convention/feeds: "tests/c/feeds.c", shared_library;
+        convention/backup: "tests/c/backup.c", shared_library;
         convention/panic: "tests/c/panic.c", shared_library_with_test_hooks;
     }
 }

@@ -10,6 +10,7 @@
 //! a store that another thread is using.
 
 pub mod apply;
+pub mod backup;
 pub mod batch;
 mod boundary;
 pub mod delete_range;

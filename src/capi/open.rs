@@ -48,7 +48,7 @@ pub unsafe extern "C" fn bitcask_open(
         let out = Out::zeroed(out);
         guard(err, || {
             out.required("out")?;
-            let path = directory(path)?;
+            let path = directory("path", path)?;
             let options = match text("options_json", options_json)? {
                 Some(json) => Options::from_json(json)?,
                 None => Options::default(),
@@ -91,16 +91,18 @@ pub unsafe extern "C" fn bitcask_close(db: *mut Handle, err: *mut ErrorOut) -> S
     }
 }
 
+/// The directory that a caller names by a C string; `name` is the parameter's.
+///
 /// # Safety
 /// `path` is NULL or NUL-terminated, and does not change while `'a` lasts.
-unsafe fn directory<'a>(path: *const c_char) -> Result<&'a Path> {
+pub(super) unsafe fn directory<'a>(name: &str, path: *const c_char) -> Result<&'a Path> {
     if path.is_null() {
-        return Err(null("path"));
+        return Err(null(name));
     }
     // SAFETY: the caller's promise.
     let path = unsafe { CStr::from_ptr(path) };
     if path.is_empty() {
-        return Err(Error::Invalid("path is empty; give the store's directory".to_owned()));
+        return Err(Error::Invalid(format!("{name} is empty; give a directory")));
     }
     Ok(Path::new(OsStr::from_bytes(path.to_bytes())))
 }

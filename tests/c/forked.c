@@ -51,6 +51,8 @@ static void in_the_child(bitcask_t *db, bitcask_batch_t *batch, bitcask_pin_t *p
     EXPECT(BITCASK_E_FORKED, bitcask_count(db, &number, NULL));
     CHECK(number == 0);
     EXPECT(BITCASK_E_FORKED, bitcask_stats(db, &json, &len, NULL));
+    EXPECT(BITCASK_E_FORKED, bitcask_backup(db, "/nowhere", &json, &len, NULL));
+    CHECK(json == NULL && len == 0);
     EXPECT(BITCASK_E_FORKED, bitcask_stat_u64(db, "keys", &number, NULL));
 
     EXPECT(BITCASK_E_FORKED, bitcask_snapshot_new(db, &other_snapshot, NULL));

@@ -43,6 +43,7 @@ static void a_null_store_is_refused(void) {
     REFUSED("db", bitcask_counter_add(NULL, "k", 1, 1, NULL, NULL));
     REFUSED("db", bitcask_get_version(NULL, "k", 1, NULL, NULL, NULL, NULL, NULL));
     REFUSED("db", bitcask_expire(NULL, "k", 1, 1, NULL));
+    REFUSED("db", bitcask_backup(NULL, test_path, NULL, NULL, NULL));
     REFUSED("db", bitcask_ttl(NULL, "k", 1, &number, NULL));
     REFUSED("db", bitcask_persist(NULL, "k", 1, NULL));
     REFUSED("snapshot", bitcask_snapshot_get_version(NULL, "k", 1, NULL, NULL, NULL, NULL, NULL));
@@ -154,6 +155,8 @@ static void null_for_a_text_batch_or_range_is_refused(bitcask_t *db) {
 
     REFUSED("path", bitcask_open(NULL, NULL, &other, NULL));
     CHECK(other == NULL);
+    REFUSED("dest", bitcask_backup(db, NULL, NULL, NULL, NULL));
+    REFUSED("dest", bitcask_backup(db, "", NULL, NULL, NULL));
     REFUSED("name", bitcask_stat_u64(db, NULL, &number, NULL));
     REFUSED("batch", bitcask_batch_put(NULL, "k", 1, "v", 1, NULL));
     REFUSED("batch", bitcask_batch_put_json(NULL, "k", 1, "{}", 2, NULL));
