@@ -38,7 +38,7 @@ fn every_option_is_read_into_its_field() {
         merge: MergeMode::Manual,
         merge_policy: MergePolicy::default(),
         feed_retention_bytes: 1_000_000,
-        compression: Some(Compression { codec: Codec::Zstd, min_bytes: 100, level: 7 }),
+        compression: Some(Compression { codec: Codec::Zstd, min_bytes: 100, level: 7, dictionary_level: 7 }),
     };
     assert_eq!(read(all), expected);
     assert!(READERS.iter().all(|(name, _)| all.contains(&format!("\"{name}\":"))));
@@ -260,7 +260,7 @@ fn a_refusal_quotes_no_more_than_a_message_holds() {
 fn a_codec_may_be_named_alone_or_with_its_settings() {
     let chosen = |json: &str| read(&format!("{{\"compression\":{json}}}")).compression;
     for (json, codec) in [("\"lz4\"", Codec::Lz4), ("\"zstd\"", Codec::Zstd)] {
-        assert_eq!(chosen(json), Some(Compression { codec, min_bytes: 64, level: 3 }));
+        assert_eq!(chosen(json), Some(Compression { codec, min_bytes: 64, level: 3, dictionary_level: 12 }));
         assert_eq!(chosen(&format!("{{\"codec\":{json}}}")), chosen(json));
     }
     assert_eq!(chosen("\"none\""), None);

@@ -22,10 +22,12 @@ pub struct Stats {
     pub bytes_written: u64,
     /// Records appended since open, internal ones not counted.
     pub records_written: u64,
-    /// Bytes of values that were compressed since open, before that.
+    /// Bytes of values that puts and batches compressed since open, before that.
     pub compressed_raw_bytes: u64,
     /// Bytes that the same values were stored in.
     pub compressed_bytes: u64,
+    /// Bytes of memory that compression dictionaries take: each one that a value was read with, once.
+    pub dictionary_bytes: u64,
     /// Appended bytes not yet known to be on the device.
     pub unsynced_bytes: u64,
     /// Syncs of segment files since open.
@@ -36,6 +38,10 @@ pub struct Stats {
     pub merges: u64,
     /// Bytes of segments that merges wrote since open.
     pub merge_written_bytes: u64,
+    /// Bytes of values that merges compressed since open, before that.
+    pub merge_raw_bytes: u64,
+    /// Bytes that the same values were stored in.
+    pub merge_compressed_bytes: u64,
     /// Bytes of the segments that are being merged now; 0 when none are.
     pub merge_input_bytes: u64,
     /// How many of them were passed.
@@ -112,7 +118,7 @@ impl Stats {
         }
     }
 
-    fn fields(&self) -> [(&'static str, Field<'_>); 31] {
+    fn fields(&self) -> [(&'static str, Field<'_>); 34] {
         use Field::{Condition, Number, Text, Version};
         // No `..`: a new field stops the build here.
         let Stats {
@@ -126,11 +132,14 @@ impl Stats {
             records_written,
             compressed_raw_bytes,
             compressed_bytes,
+            dictionary_bytes,
             unsynced_bytes,
             syncs,
             rotations,
             merges,
             merge_written_bytes,
+            merge_raw_bytes,
+            merge_compressed_bytes,
             merge_input_bytes,
             merge_done_bytes,
             corrupt_records,
@@ -159,11 +168,14 @@ impl Stats {
             ("records_written", Number(*records_written)),
             ("compressed_raw_bytes", Number(*compressed_raw_bytes)),
             ("compressed_bytes", Number(*compressed_bytes)),
+            ("dictionary_bytes", Number(*dictionary_bytes)),
             ("unsynced_bytes", Number(*unsynced_bytes)),
             ("syncs", Number(*syncs)),
             ("rotations", Number(*rotations)),
             ("merges", Number(*merges)),
             ("merge_written_bytes", Number(*merge_written_bytes)),
+            ("merge_raw_bytes", Number(*merge_raw_bytes)),
+            ("merge_compressed_bytes", Number(*merge_compressed_bytes)),
             ("merge_input_bytes", Number(*merge_input_bytes)),
             ("merge_done_bytes", Number(*merge_done_bytes)),
             ("corrupt_records", Number(*corrupt_records)),
@@ -207,8 +219,9 @@ mod tests {
             json,
             "{\"keys\":3,\"segments\":0,\"live_bytes\":0,\"dead_bytes\":0,\"disk_bytes\":0,\"keydir_bytes\":0,\
              \"bytes_written\":0,\"records_written\":0,\"compressed_raw_bytes\":0,\"compressed_bytes\":0,\
-             \"unsynced_bytes\":0,\"syncs\":7,\"rotations\":0,\
-             \"merges\":0,\"merge_written_bytes\":0,\"merge_input_bytes\":0,\"merge_done_bytes\":0,\
+             \"dictionary_bytes\":0,\"unsynced_bytes\":0,\"syncs\":7,\"rotations\":0,\
+             \"merges\":0,\"merge_written_bytes\":0,\"merge_raw_bytes\":0,\"merge_compressed_bytes\":0,\
+             \"merge_input_bytes\":0,\"merge_done_bytes\":0,\
              \"corrupt_records\":0,\"damaged_hints\":0,\"feeds\":0,\"background_errors\":0,\"recovered_bytes_discarded\":0,\
              \"recovered_records\":0,\"opened_from_checkpoint\":0,\"last_version\":\"18446744073709551615\",\"generation\":2,\
              \"database_id\":\"0123456789abcdef0123456789abcdef\",\"history_id\":\"\",\
@@ -256,11 +269,14 @@ mod tests {
             &mut stats.records_written,
             &mut stats.compressed_raw_bytes,
             &mut stats.compressed_bytes,
+            &mut stats.dictionary_bytes,
             &mut stats.unsynced_bytes,
             &mut stats.syncs,
             &mut stats.rotations,
             &mut stats.merges,
             &mut stats.merge_written_bytes,
+            &mut stats.merge_raw_bytes,
+            &mut stats.merge_compressed_bytes,
             &mut stats.merge_input_bytes,
             &mut stats.merge_done_bytes,
             &mut stats.corrupt_records,

@@ -8,6 +8,7 @@ use super::listed::RECORDS_AT;
 use super::met::{Context, Each, Hole, Lost, Met, digest};
 use super::sources::Source;
 use crate::error::{Error, Result};
+use crate::format::dictionary::Dictionaries;
 use crate::format::hint::HintEntry;
 use crate::format::manifest::{Sealed, SegmentState};
 use crate::format::names;
@@ -238,11 +239,11 @@ impl<F: File> Examination<'_, F> {
         let decompressed = match record.value_and_padding() {
             Some((value, _)) => {
                 let whole = Record { header, key: record.key, value };
-                segment.decompress(record.offset, &whole, &mut self.value)
+                segment.decompress(&Dictionaries::default(), record.offset, &whole, &mut self.value)
             }
             None => {
                 let whole = segment.read(record.offset, header.record_len(), &mut self.buf)?;
-                segment.decompress(record.offset, &whole, &mut self.value)
+                segment.decompress(&Dictionaries::default(), record.offset, &whole, &mut self.value)
             }
         };
         match decompressed {

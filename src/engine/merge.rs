@@ -6,36 +6,29 @@
 //! manifest leaves everything as it was. After it nothing is asked of the system but to read what was read before, for
 //! what goes wrong then poisons.
 
-use super::copy::Copier;
 use super::health::Health;
 use super::manifest_file::ReplaceError;
+use super::merge_output::{Output, Outputs, Unlisted};
 use super::merge_policy::Candidate;
 use super::older::Older;
 use super::pace::Pace;
-use super::segment_files::{create_segment, fresh_uid};
-use super::shared::{FileOf, Inner, may_map};
-use super::survivors::{Input, Survivor, Survivors};
+use super::repack::Repacker;
+use super::shared::{FileOf, Inner};
+use super::survivors::{Input, Survivors};
 use crate::error::{Error, Result};
-use crate::format::hint::{HintEntry, HintHeader};
-use crate::format::manifest::{Sealed, SegmentEntry, SegmentState};
+use crate::format::hint::HintHeader;
+use crate::format::manifest::{SegmentEntry, SegmentState};
 use crate::format::names;
-use crate::format::record::{Draft, Flags, RecordHeader};
-use crate::format::segment_header::SegmentHeader;
-use crate::io::env::{Dir, Env, File};
+use crate::format::record::Flags;
+use crate::io::env::{Dir, Env};
 use crate::keydir::Digest;
 use crate::keydir::location::Location;
 use crate::log::{self, Level};
 use crate::options::MergePolicy;
-use crate::segment::hint_reader::Hint;
-use crate::segment::hint_writer::{HintBuilder, HintId};
-use crate::segment::view::{HintState, Segment, SegmentId};
+use crate::segment::view::{HintState, Segment};
 use crate::sync::{Arc, Ordering};
 use std::ops::Range;
 use std::time::Instant;
-
-/// Records up to this length are read at once when they are not mapped; any header and key are shorter.
-const READ_AT_ONCE: u64 = READ_AT_ONCE_LEN as u64;
-const READ_AT_ONCE_LEN: usize = 128 << 10;
 
 /// Keys sent to an output together, so that their cache misses overlap.
 const SENT_TOGETHER: usize = 64;
@@ -43,15 +36,6 @@ const SENT_TOGETHER: usize = 64;
 /// A segment is never small that is more than one such part of a full one: joined again and again, it would cost more
 /// than it gives.
 const SMALL_SHARE: u64 = 16;
-/// How much of an output's hint is read at a time.
-const BLOCKS_AT_ONCE: usize = 64;
-
-/// A segment that a merge wrote, and its hint.
-struct Output<E: Env> {
-    segment: Arc<Segment<FileOf<E>>>,
-    sealed: Sealed,
-    hint: Hint<FileOf<E>>,
-}
 
 /// A sealed segment, and what the manifest says of it.
 type SealedSegment<E> = (Arc<Segment<FileOf<E>>>, SegmentEntry);
@@ -71,24 +55,6 @@ struct Amount {
     segments: usize,
     bytes: u64,
     records: u64,
-}
-
-/// Files that no manifest lists yet; removed unless they are kept.
-struct Unlisted<'s, E: Env> {
-    store: &'s Inner<E>,
-    names: Vec<String>,
-    segments: Vec<Arc<Segment<FileOf<E>>>>,
-}
-
-impl<E: Env> Drop for Unlisted<'_, E> {
-    fn drop(&mut self) {
-        if !self.segments.is_empty() {
-            self.store.view.remove(&self.segments);
-        }
-        for name in &self.names {
-            let _ = self.store.dir.remove(name);
-        }
-    }
 }
 
 /// A merge between its manifest and the end of its work. Dropped, it poisons: keys left with the inputs would make what
@@ -216,22 +182,19 @@ impl<E: Env> Inner<E> {
     }
 
     fn merge_inputs(&self, inputs: &[Input<E>], older: Older<'_, E>, mut pace: Pace<'_>) -> Result<Merged> {
-        let mut unlisted = Unlisted { store: self, names: Vec::new(), segments: Vec::new() };
-        let mut survivors = Survivors::new(self, inputs, older)?;
-        let mut outputs = Vec::new();
-        let mut first = survivors.next(&mut pace)?;
-        while let Some(record) = first {
-            let run = outputs.first().map(|first: &Output<E>| first.segment.number);
-            let written = self.write_output(run, inputs, &mut survivors, record, &mut unlisted, &mut pace)?;
-            let Some((output, rest)) = written else {
-                return Ok(Merged::Stopped);
-            };
-            outputs.push(output);
-            first = rest;
-        }
-        if survivors.stopped {
+        let mut outputs = Outputs {
+            store: self,
+            inputs,
+            repacker: Repacker::new(self, inputs, &mut pace)?,
+            survivors: Survivors::new(self, inputs, older)?,
+            unlisted: Unlisted::new(self),
+            pace,
+        };
+        let Some(written) = outputs.write_all()? else {
             return Ok(Merged::Stopped);
-        }
+        };
+        let Outputs { survivors, mut unlisted, .. } = outputs;
+        let outputs = written;
         self.dir.sync().map_err(|err| Error::io("sync", &self.path, err))?;
         if self.merge_bell.is_stopping() {
             return Ok(Merged::Stopped);
@@ -273,110 +236,6 @@ impl<E: Env> Inner<E> {
         let from: Vec<_> = inputs.iter().map(|input| input.hint.header()).collect();
         let to: Vec<_> = outputs.iter().map(|output| output.hint.header()).collect();
         Ok(Merged::Done { from: amount(&from), to: amount(&to) })
-    }
-
-    /// Writes one output of `run`, or the first of a run, from `record` on until it is full; `None` when the store is
-    /// closing. Answers also the record that did not fit any more.
-    fn write_output(
-        &self,
-        run: Option<u64>,
-        inputs: &[Input<E>],
-        survivors: &mut Survivors<'_, E>,
-        mut record: Survivor,
-        unlisted: &mut Unlisted<'_, E>,
-        pace: &mut Pace<'_>,
-    ) -> Result<Option<(Output<E>, Option<Survivor>)>> {
-        let (number, uid) = (self.take_number()?, fresh_uid(&self.env)?);
-        let (name, hint_name) = (names::segment(number), names::hint(number));
-        let file = create_segment(&self.dir, number)?;
-        unlisted.names.push(name.clone());
-        let header =
-            SegmentHeader { database: self.database, uid, number, predecessor_uid: 0, predecessor_len: 0 };
-        let mut copier = Copier::new(&file, &name, &header);
-        let mut builder = HintBuilder::default();
-        let rest = loop {
-            let (source, key) = (&inputs[record.input].segment, survivors.key(&record));
-            if !self.keep(source, key, &record, &mut copier, &mut builder, pace)? {
-                return Ok(None);
-            }
-            let next = survivors.next(pace)?;
-            if survivors.stopped {
-                return Ok(None);
-            }
-            match next {
-                Some(next) if copier.len() + next.len <= self.options.max_segment_bytes => record = next,
-                rest => break rest,
-            }
-        };
-        let sealed = copier.finish()?;
-        let hint_file = self.dir.create(&hint_name).map_err(|err| Error::io("create", &hint_name, err))?;
-        unlisted.names.push(hint_name.clone());
-        let id = HintId { database: self.database, uid, segment_len: sealed.len };
-        let go_on = || !self.merge_bell.is_stopping();
-        if !builder.write(&hint_file, &hint_name, id, &self.secret, go_on)? {
-            return Ok(None);
-        }
-        hint_file.sync_data().map_err(|err| Error::io("sync", &hint_name, err))?;
-        let hint = Hint::open(hint_file, hint_name.clone(), id)?.ok_or_else(|| not_as_written(&hint_name))?;
-        if !self.each_entry(&hint, |_| ())? {
-            return Ok(None);
-        }
-        let segment = self.view.add(Some(inputs[0].segment.slot), |slot| {
-            let map_len = (self.mapped && may_map(slot)).then_some(sealed.len);
-            let mut segment = Segment::new(SegmentId { number, uid, slot }, file, sealed.len, map_len);
-            segment.run = run.or(Some(number));
-            Ok(Arc::new(segment))
-        })?;
-        segment.set_hint_state(HintState::Whole);
-        unlisted.segments.push(segment.clone());
-        self.counters.merge_written_bytes.fetch_add(sealed.len, Ordering::Relaxed);
-        Ok(Some((Output { segment, sealed, hint }, rest)))
-    }
-
-    /// Copies a record; `false` when the store is closing.
-    fn keep(
-        &self,
-        source: &Segment<FileOf<E>>,
-        key: &[u8],
-        record: &Survivor,
-        copier: &mut Copier<'_, FileOf<E>>,
-        builder: &mut HintBuilder,
-        pace: &mut Pace<'_>,
-    ) -> Result<bool> {
-        let before = copier.len();
-        if record.as_tombstone {
-            let draft = Draft::new(key, &[], Flags::TOMBSTONE, None);
-            let place = copier.begin(&draft, record.version)?;
-            copier.append_bytes(key)?;
-            copier.append_bytes(&[0; 8][..draft.padding()])?;
-            let bytes = draft.header(record.version, 0, place);
-            let header =
-                RecordHeader::decode(&bytes).ok_or_else(|| source.damaged(record.offset, "no header"))?;
-            builder.add(&header, key, place)?;
-            return Ok(!pace.spend(copier.len() - before));
-        }
-        let mut buf = Vec::new();
-        let bytes = source.read_some(record.offset, record.len.min(READ_AT_ONCE), record.len, &mut buf)?;
-        let header = RecordHeader::decode(bytes)
-            .filter(|header| header.record_len() == record.len && header.version == record.version)
-            .filter(|header| bytes.get(header.header_len()..header.value_at()) == Some(key))
-            .filter(|header| header.verify(bytes, key, source.uid, record.offset));
-        let Some(header) = header else {
-            // A damaged segment is never merged.
-            source.set_hint_state(HintState::Impossible);
-            return Err(source.damaged(record.offset, "a merge found no such record"));
-        };
-        let draft = Draft::copy_of(&header, key).alone();
-        let place = copier.begin(&draft, header.version)?;
-        // A mapped record is there as a whole, but a large one is not to be gathered in memory.
-        let at_hand = bytes.len().min(READ_AT_ONCE_LEN);
-        copier.append_bytes(&bytes[header.header_len()..at_hand])?;
-        builder.add(&header, key, place)?;
-        if pace.spend(copier.len() - before) {
-            return Ok(false);
-        }
-        let (read, end) = (record.offset + at_hand as u64, record.offset + record.len);
-        copier.append(&source.file, &source.name, read, end, |bytes| !pace.spend(bytes))
     }
 
     /// Puts the outputs in the inputs' place, durably.
@@ -459,26 +318,4 @@ impl<E: Env> Inner<E> {
         }
         Ok(true)
     }
-
-    /// Hands the entries of an output's hint to `each`; `false` when the store is closing.
-    fn each_entry(&self, hint: &Hint<FileOf<E>>, mut each: impl FnMut(&HintEntry<'_>)) -> Result<bool> {
-        for from in (0..hint.block_count()).step_by(BLOCKS_AT_ONCE) {
-            if self.merge_bell.is_stopping() {
-                return Ok(false);
-            }
-            let blocks = from..hint.block_count().min(from + BLOCKS_AT_ONCE);
-            let whole = hint.read(blocks, |entry| {
-                each(entry);
-                Ok(())
-            })?;
-            if !whole {
-                return Err(not_as_written(hint.name()));
-            }
-        }
-        Ok(true)
-    }
-}
-
-fn not_as_written(hint: &str) -> Error {
-    Error::corrupt(hint, 0, "a hint just written does not read back as it was written")
 }

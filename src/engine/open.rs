@@ -89,6 +89,7 @@ impl<E: Env> Db<E> {
             merge_bell: Default::default(),
             degraded: Default::default(),
             origin: Default::default(),
+            dictionaries: Default::default(),
             index_is_behind: Default::default(),
             counters: Default::default(),
         });

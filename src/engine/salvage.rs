@@ -13,6 +13,7 @@ use super::sources::Source;
 use crate::error::{Error, Result};
 use crate::format::coding::Id128;
 use crate::format::compressed::Head;
+use crate::format::dictionary::Dictionaries;
 use crate::format::manifest::{Manifest, SegmentEntry, SegmentState};
 use crate::format::names;
 use crate::format::record::{Draft, Flags, Record, RecordHeader};
@@ -246,7 +247,7 @@ impl<'f, F: File> Output<'f, F> {
         if Head::decode(whole.value).is_none_or(|head| head.dictionary == 0) {
             return Ok(false);
         }
-        source.decompress(record.offset, &whole, buf)?;
+        source.decompress(&Dictionaries::default(), record.offset, &whole, buf)?;
         let draft = Draft::new(key, buf, header.flags.without(Flags::COMPRESSED), header.deadline).alone();
         self.begin(&draft, header.version, key)?;
         for bytes in [key, buf, &[0; 8][..draft.padding()]] {

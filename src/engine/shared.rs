@@ -10,6 +10,7 @@ use super::views::Views;
 use super::writer::Writer;
 use crate::error::{Error, Result};
 use crate::format::coding::Id128;
+use crate::format::dictionary::Dictionaries;
 use crate::format::manifest::Manifest;
 use crate::io::env::{Dir, Env};
 use crate::keydir::location::SegmentSlot;
@@ -63,6 +64,8 @@ pub(crate) struct Inner<E: Env> {
     /// Whether the handle was closed; what it made may live on.
     pub(crate) closed: AtomicBool,
     pub(crate) degraded: OnceCell<Degraded>,
+    /// Those that segments have in memory.
+    pub(crate) dictionaries: Dictionaries,
     /// The checkpoint that the keydir comes from, if it does.
     pub(crate) origin: OnceCell<Arc<Origin>>,
     /// Whether a merge could not send the whole keydir to its outputs any more, since the store was closing.
@@ -83,6 +86,9 @@ pub(crate) struct Counters {
     /// Of the values that puts and batches compressed: their own bytes, and those they were stored in.
     pub(crate) compressed_raw_bytes: AtomicU64,
     pub(crate) compressed_bytes: AtomicU64,
+    /// Likewise of those that merges compressed.
+    pub(crate) merge_raw_bytes: AtomicU64,
+    pub(crate) merge_compressed_bytes: AtomicU64,
     pub(crate) merges: AtomicU64,
     pub(crate) merge_written_bytes: AtomicU64,
     /// Of the merge under way: its inputs' bytes, 0 when there is none, and how many of them were passed.

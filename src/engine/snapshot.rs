@@ -239,7 +239,8 @@ impl<E: Env> Snapshot<E> {
 
     /// The value of a record that is compressed, into `out`.
     pub(crate) fn decompress(&self, found: &Found, record: &Record<'_>, out: &mut Vec<u8>) -> Result<()> {
-        self.store.noted(self.segment(found.rank).decompress(found.offset, record, out))
+        let segment = self.segment(found.rank);
+        self.store.noted(segment.decompress(&self.store.dictionaries, found.offset, record, out))
     }
 
     /// Bytes of a record where they are mapped.

@@ -4,11 +4,12 @@
 //! can come to, no more than that is ever written, and just that must come out.
 
 use super::coding::{set_u32, u32_at};
+use super::dictionary::{Dictionary, NUMBER};
 use crate::options::{Codec, Compression};
 use lz4_flex::block::{CompressTable, compress_into_with_table, decompress_into, get_maximum_output_size};
 use std::cell::Cell;
 use std::ops::{Deref, DerefMut};
-use zstd_safe::{CCtx, CParameter, DCtx, DDict, DParameter, FrameFormat, ResetDirective};
+use zstd_safe::{CCtx, CParameter, DCtx, DParameter, FrameFormat, ResetDirective, compress_bound};
 
 const AT_CODEC: usize = 0;
 const AT_DICTIONARY: usize = AT_CODEC + 1;
@@ -27,6 +28,9 @@ const LZ4_MOST: u64 = 255;
 /// A block of Zstandard takes at least 3 bytes and makes at most this many.
 const ZSTD_MOST: u64 = 128 << 10;
 const ZSTD_LEAST_BLOCK: u64 = 3;
+
+/// About what the state of a decoder takes.
+const DECODER_BYTES: usize = 160 << 10;
 
 /// A buffer or context that has grown past this is given back to the system after its use.
 const KEPT_BYTES: usize = 2 << 20;
@@ -70,6 +74,11 @@ impl Head {
     }
 }
 
+/// Whether a stored value that begins with `bytes` can be decompressed in its segment alone.
+pub fn is_bound(bytes: &[u8]) -> bool {
+    bytes.get(AT_DICTIONARY).is_some_and(|dictionary| *dictionary != 0)
+}
+
 /// Why a stored value could not be decompressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unreadable {
@@ -82,7 +91,7 @@ pub enum Unreadable {
 /// Decompresses `stored` into `out`, with the dictionary that its head names, if it names one.
 pub fn decompress(
     stored: &[u8],
-    dictionary: Option<&DDict<'_>>,
+    dictionary: Option<&Dictionary>,
     out: &mut Vec<u8>,
 ) -> Result<(), Unreadable> {
     let head = Head::decode(stored).ok_or(Unreadable::Damaged)?;
@@ -90,19 +99,43 @@ pub fn decompress(
         return Err(Unreadable::Damaged);
     }
     let len = usize::try_from(head.raw_len).map_err(|_| Unreadable::NoMemory(usize::MAX))?;
+    let bytes = &stored[HEAD_LEN..];
+    match (head.codec, dictionary) {
+        (Codec::Lz4, _) => fill(out, len, |out| Ok(decompress_into(bytes, out).ok())),
+        (Codec::Zstd, None) => inflate(bytes, len, out),
+        (Codec::Zstd, Some(dictionary)) => fill(out, len, |out| {
+            with_decoder(|decoder| decoder.decompress_using_ddict(out, bytes, dictionary.digested()).ok())
+        }),
+    }
+}
+
+/// Decompresses a frame of Zstandard that must come to `len` bytes.
+pub(super) fn inflate(frame: &[u8], len: usize, out: &mut Vec<u8>) -> Result<(), Unreadable> {
+    fill(out, len, |out| with_decoder(|decoder| decoder.decompress(out, frame).ok()))
+}
+
+/// Makes `out` the `len` bytes that `decompress` writes, which must be as many.
+fn fill(
+    out: &mut Vec<u8>,
+    len: usize,
+    decompress: impl FnOnce(&mut [u8]) -> Result<Option<usize>, Unreadable>,
+) -> Result<(), Unreadable> {
     out.clear();
     out.try_reserve_exact(len).map_err(|_| Unreadable::NoMemory(len))?;
     out.resize(len, 0);
-    let bytes = &stored[HEAD_LEN..];
-    let made = match head.codec {
-        Codec::Lz4 => decompress_into(bytes, out).ok(),
-        Codec::Zstd => with_decoder(|decoder| match dictionary {
-            Some(dictionary) => decoder.decompress_using_ddict(&mut out[..], bytes, dictionary).ok(),
-            None => decoder.decompress(&mut out[..], bytes).ok(),
-        })
-        .ok_or(Unreadable::NoMemory(len))?,
-    };
-    if made == Some(len) { Ok(()) } else { Err(Unreadable::Damaged) }
+    if decompress(out)? == Some(len) { Ok(()) } else { Err(Unreadable::Damaged) }
+}
+
+/// Appends `bytes` as a frame of Zstandard to `out`; `None` when there is no memory for it.
+pub(super) fn deflate(bytes: &[u8], level: i32, out: &mut Vec<u8>) -> Option<()> {
+    let (start, room) = (out.len(), compress_bound(bytes.len()));
+    out.try_reserve(room).ok()?;
+    out.resize(start + room, 0);
+    let mut context = new_encoder()?;
+    context.set_parameter(CParameter::CompressionLevel(level)).ok()?;
+    let len = context.compress2(&mut out[start..], bytes).ok()?;
+    out.truncate(start + len);
+    Some(())
 }
 
 /// Compresses values; keeps what that takes from one to the next.
@@ -114,6 +147,16 @@ pub struct Compressor {
 }
 
 impl Compressor {
+    /// One that compresses by Zstandard alone, with the dictionary of a segment; `None` when that is none or there is no
+    /// memory for it. Its level is settled here.
+    pub fn with_dictionary(dictionary: &[u8], level: i32) -> Option<Self> {
+        let mut context = new_encoder()?;
+        context.set_parameter(CParameter::DictIdFlag(false)).ok()?;
+        context.set_parameter(CParameter::CompressionLevel(level)).ok()?;
+        context.load_dictionary(dictionary).ok()?;
+        Some(Compressor { zstd: Some(context), table: None, dictionary: NUMBER })
+    }
+
     /// Appends the stored form of `raw`, which is at most 4 GiB - 1 long, to `out`; `false`, and `out` is as it was, when
     /// that does not pay, or there is no memory for it.
     pub fn compress(&mut self, how: &Compression, raw: &[u8], out: &mut Vec<u8>) -> bool {
@@ -159,14 +202,15 @@ impl Compressor {
     }
 
     fn zstd(&mut self, level: i32, raw: &[u8], out: &mut [u8]) -> Option<usize> {
-        let mut context = self.zstd.take().or_else(new_encoder)?;
-        let made = context
-            .set_parameter(CParameter::CompressionLevel(level))
-            .and_then(|_| context.compress2(out, raw))
-            .ok();
+        let has_dictionary = self.dictionary != 0;
+        let mut context = self.zstd.take().or_else(|| if has_dictionary { None } else { new_encoder() })?;
+        if !has_dictionary {
+            context.set_parameter(CParameter::CompressionLevel(level)).ok()?;
+        }
+        let made = context.compress2(out, raw).ok();
         // What was cut off for want of room is given up.
         let usable = made.is_some() || context.reset(ResetDirective::SessionOnly).is_ok();
-        if usable && (context.sizeof() <= KEPT_BYTES || self.dictionary != 0) {
+        if usable && (has_dictionary || context.sizeof() <= KEPT_BYTES) {
             self.zstd = Some(context);
         }
         made
@@ -201,12 +245,13 @@ pub fn with_compressor<R>(work: impl FnOnce(&mut Compressor) -> R) -> R {
     answer
 }
 
-/// Calls `work` with this thread's decoder; `None` when there is no memory for one.
-fn with_decoder<R>(work: impl FnOnce(&mut DCtx<'static>) -> R) -> Option<R> {
-    let mut decoder = DECODER.try_with(Cell::take).ok().flatten().or_else(new_decoder)?;
+/// Calls `work` with this thread's decoder.
+fn with_decoder<R>(work: impl FnOnce(&mut DCtx<'static>) -> R) -> Result<R, Unreadable> {
+    let kept = DECODER.try_with(Cell::take).ok().flatten();
+    let mut decoder = kept.or_else(new_decoder).ok_or(Unreadable::NoMemory(DECODER_BYTES))?;
     let answer = work(&mut decoder);
     let _ = DECODER.try_with(|kept| kept.set(Some(decoder)));
-    Some(answer)
+    Ok(answer)
 }
 
 /// A buffer that the thread uses again and again.

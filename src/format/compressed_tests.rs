@@ -3,8 +3,8 @@
 use super::*;
 use crate::io::sim::Rng;
 
-const LZ4_HOW: Compression = Compression { codec: Codec::Lz4, min_bytes: 0, level: 3 };
-const ZSTD_HOW: Compression = Compression { codec: Codec::Zstd, min_bytes: 0, level: 3 };
+const LZ4_HOW: Compression = Compression { codec: Codec::Lz4, min_bytes: 0, level: 3, dictionary_level: 3 };
+const ZSTD_HOW: Compression = Compression { codec: Codec::Zstd, min_bytes: 0, level: 3, dictionary_level: 3 };
 
 fn compress(how: &Compression, raw: &[u8]) -> Option<Vec<u8>> {
     let mut out = vec![7; 3];

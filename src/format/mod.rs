@@ -5,6 +5,8 @@ pub mod checkpoint;
 pub mod coding;
 pub mod compressed;
 pub mod cursor;
+pub mod dictionary;
+pub mod dictionary_record;
 pub mod filter;
 pub mod hint;
 pub mod manifest;

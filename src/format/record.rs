@@ -283,6 +283,19 @@ impl Draft {
         out
     }
 
+    /// What [`RecordHeader::decode`] makes of the header, but for its checksum: that depends on the place.
+    pub fn as_header(&self, version: u64) -> RecordHeader {
+        RecordHeader {
+            header_crc: 0,
+            value_crc: self.value_crc,
+            flags: self.flags,
+            key_len: self.key_len,
+            value_len: self.value_len,
+            version,
+            deadline: self.deadline,
+        }
+    }
+
     fn unpadded_len(&self) -> u64 {
         self.header_len() as u64 + u64::from(self.key_len) + u64::from(self.value_len)
     }

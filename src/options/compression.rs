@@ -8,6 +8,8 @@ const DEFAULT_MIN_BYTES: u64 = 64;
 /// The most that `min_bytes` can be: no value is larger.
 const MAX_MIN_BYTES: u64 = u32::MAX as u64;
 const DEFAULT_LEVEL: u64 = 3;
+/// Merges take their time, and what they write stays.
+const DEFAULT_DICTIONARY_LEVEL: u64 = 12;
 const MAX_LEVEL: u64 = 19;
 
 /// By which method.
@@ -28,12 +30,19 @@ pub struct Compression {
     pub min_bytes: u64,
     /// How hard [`Codec::Zstd`] tries, from 1 to 19.
     pub level: i32,
+    /// How hard it tries in a merge that has a dictionary, likewise.
+    pub dictionary_level: i32,
 }
 
 impl Compression {
     /// `codec` with the defaults.
     pub fn new(codec: Codec) -> Self {
-        Compression { codec, min_bytes: DEFAULT_MIN_BYTES, level: level(DEFAULT_LEVEL) }
+        Compression {
+            codec,
+            min_bytes: DEFAULT_MIN_BYTES,
+            level: level(DEFAULT_LEVEL),
+            dictionary_level: level(DEFAULT_DICTIONARY_LEVEL),
+        }
     }
 }
 
@@ -61,8 +70,12 @@ impl Given<'_> {
         if chosen_level.is_some() && codec != Some(Codec::Zstd) {
             return Err(self.no_level());
         }
-        let level = level(chosen_level.unwrap_or(DEFAULT_LEVEL));
-        Ok(codec.map(|codec| Compression { codec, min_bytes, level }))
+        Ok(codec.map(|codec| Compression {
+            codec,
+            min_bytes,
+            level: level(chosen_level.unwrap_or(DEFAULT_LEVEL)),
+            dictionary_level: level(chosen_level.unwrap_or(DEFAULT_DICTIONARY_LEVEL)),
+        }))
     }
 
     fn no_level(&self) -> Error {

@@ -84,8 +84,9 @@ impl<F: File> Segment<F> {
         Ok(())
     }
 
+    /// The record at `offset`, all of which `bytes` hold.
     #[inline]
-    pub(super) fn check<'a>(&self, offset: u64, bytes: &'a [u8]) -> Result<Record<'a>> {
+    pub(crate) fn check<'a>(&self, offset: u64, bytes: &'a [u8]) -> Result<Record<'a>> {
         let (header, key) = self.check_header(offset, bytes)?;
         let value = bytes
             .get(header.value_at()..header.value_at() + header.value_len as usize)

@@ -7,6 +7,7 @@ use super::hint_reader::Hint;
 use super::runs::{MemoryRun, Runs};
 use super::scanner::Scanner;
 use crate::error::{Error, Result};
+use crate::format::dictionary::Dictionary;
 use crate::format::names;
 use crate::io::env::File;
 use crate::keydir::location::{Location, SegmentSlot};
@@ -49,6 +50,8 @@ pub struct Segment<F: File> {
     runs: Runs,
     /// Its hint, once the hint's name may be gone.
     kept_hint: OnceCell<Arc<Hint<F>>>,
+    /// Its dictionary, once a value took it.
+    pub(super) known_dictionary: OnceCell<Arc<Dictionary>>,
     tallies: Tallies,
 }
 
@@ -101,6 +104,7 @@ impl<F: File> Segment<F> {
             hint: AtomicU8::new(HintState::Missing as u8),
             runs: Runs::default(),
             kept_hint: OnceCell::new(),
+            known_dictionary: OnceCell::new(),
             tallies: Tallies { readable_len: AtomicU64::new(readable_len), live_bytes: AtomicU64::new(0) },
         }
     }
