@@ -14,6 +14,7 @@ use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, prop_oneof};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use std::collections::BTreeMap;
+use std::path::Path;
 use support::{open, setting};
 
 const MAX_KEY_LEN: usize = 64 << 10;
@@ -54,6 +55,8 @@ enum Operation {
     OpenReader,
     Refresh,
     ReadOn,
+    /// By the writer, or by the reader that stays.
+    Backup(bool),
 }
 
 #[derive(Clone, Debug)]
@@ -120,6 +123,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => Just(Operation::OpenReader),
         5 => Just(Operation::Refresh),
         2 => Just(Operation::ReadOn),
+        2 => proptest::bool::weighted(0.3).prop_map(Operation::Backup),
     ]
 }
 
@@ -203,6 +207,14 @@ fn get_many(db: &Db<Sim>, model: &Model, numbers: &[KeyNumber]) -> Result<(), Te
         check(answer.as_ref() == model.get(&keys[at]), || format!("get_many of key {}", numbers[at]))?;
     }
     Ok(())
+}
+
+/// Backs up to where the last backup is, and reads what is there then.
+fn back_up(sim: &Sim, db: &Db<Sim>, model: &Model, to: &str) -> Result<(), TestCaseError> {
+    db.backup(Path::new(to)).map_err(failed)?;
+    let read_only = Options { read_only: true, ..Options::default() };
+    let copy = Db::open(sim.clone(), Path::new(to), &read_only).map_err(failed)?;
+    compare(&copy, model)
 }
 
 fn run(sequence: &Sequence) -> Result<(), TestCaseError> {
@@ -306,6 +318,12 @@ fn run(sequence: &Sequence) -> Result<(), TestCaseError> {
             Operation::ReadOn => {
                 if let Some((reader, shown)) = &reader {
                     compare(reader, shown)?;
+                }
+            }
+            Operation::Backup(false) => back_up(&sim, &db, &model, "/backup")?,
+            Operation::Backup(true) => {
+                if let Some((reader, shown)) = &reader {
+                    back_up(&sim, reader, shown, "/backup-of-reader")?;
                 }
             }
             Operation::ReadOnly => {

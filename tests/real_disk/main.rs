@@ -11,6 +11,7 @@ mod skipped;
 #[allow(dead_code, reason = "shared with the tests of the disk itself")]
 mod support;
 
+mod backups;
 mod durability;
 mod failing_background_work;
 mod forks;
