@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// The files whose functions are the C face, in the order in which the header tells of them.
-const CAPI: [&str; 23] = [
+const CAPI: [&str; 24] = [
     "handles",
     "open",
     "write",
@@ -26,6 +26,7 @@ const CAPI: [&str; 23] = [
     "json",
     "merge",
     "backup",
+    "repair",
     "refresh",
     "info",
     "log",

@@ -21,6 +21,7 @@
  *                            Expiry
  *                            Replicas
  *                            Backups
+ *                            Verify and repair
  *
  *
  * STATUSES AND ERRORS
@@ -338,6 +339,42 @@
  *
  * A backup that copies much tells the log every few seconds how far it is. To end one
  * early, end the process: the earlier backup is still good, and the next one clears up.
+ *
+ *
+ * VERIFY AND REPAIR
+ *
+ * bitcask_verify() reads every byte of a store that need not be open, and changes
+ * nothing. Its report is one JSON object; names may be added in later versions:
+ *
+ *   sound          whether all that the store holds is as it was written
+ *   files, bytes   how much was read
+ *   records        records of keys, deletions among them; tombstones: the deletions
+ *   damage_count   how many damages there are; damages: the first 1000 of them
+ *   note_count     things that cost nothing, notes: the first 1000 of them: the torn end
+ *                  of a log, which the next open discards, a hint or checkpoint that
+ *                  is made anew, a file that does not belong to the store
+ *
+ * A damage or note has "file", the name in the directory, "offset" and "length" in bytes
+ * (0 when that is not known), "what" in English, and "key" where the record's key is
+ * known and not longer than 1024 bytes: as text if it is UTF-8, else as "key_hex".
+ *
+ * bitcask_repair() makes a new store of what is intact in a damaged one, which it never
+ * changes. The newest intact record of each key wins, with its version and deadline.
+ * So a key whose newest record is lost comes back with the value before it, or not at
+ * all, and a key whose deletion is lost comes back: look at the report before you go on.
+ *
+ *   keys           keys that have a value in the new store
+ *   segments, bytes_written            of the new store
+ *   lost_count     keys whose newest record is known to be lost; lost: the first 1000 of
+ *                  them, as damages are, with what became of the key
+ *   holes          stretches of the log in which records of unknown keys may be lost
+ *   doubtful_keys  keys that have a value older than the newest hole
+ *   left_out       records of a batch that lacks its end, at the end of the log: it was
+ *                  never acknowledged
+ *   source         what bitcask_verify() would have told of the damaged store
+ *
+ * The new store is of the same database with a history of its own: feeds and replicas
+ * begin anew. docs/RELIABILITY.md says what to do with a damaged store, step by step.
  *
  *
  * COMPRESSION
@@ -1841,6 +1878,58 @@ bitcask_status bitcask_merge(bitcask_t *db,
  * the store's manifest is replaced. Since 1.0.0.
  */
 bitcask_status bitcask_backup(const bitcask_t *db,
+                              const char *dest,
+                              char **report,
+                              size_t *report_len,
+                              bitcask_error *err);
+
+/**
+ * Reads every byte of a store and reports each damage, with file, offset and key where that is known. Changes nothing, and
+ * takes no lock: the store need not be open, and may be, here or in another process. See "Verify and repair" above for
+ * what the report says.
+ *
+ * Damage is no failure of this call: it answers BITCASK_OK whenever all could be read, and the report says whether the
+ * store is sound. So does a sector that the device cannot read. What a crash leaves at the end of the log is no damage.
+ *
+ * @param path        the store's directory, in the system's own encoding; not NULL, not empty
+ * @param report      receives a report as one JSON object, with an uncounted NUL behind it; not NULL; NULL unless
+ *                    BITCASK_OK
+ * @param report_len  receives its length in bytes; may be NULL
+ * @param err         receives the reason of a failure; may be NULL
+ * @return BITCASK_OK, or: E_INVALID (an argument), E_IO (also: there is no such directory, or no store in it), E_FORMAT
+ *         (of a newer version), E_NO_MEMORY
+ *
+ * Ownership: free `*report` with bitcask_free(). Threads: any number. Blocks for as long as reading the whole store takes;
+ * every ten seconds the log is told how far it is (BITCASK_LOG_INFO). Takes as much memory as an open if there is a
+ * checkpoint, else little. Since 1.0.0.
+ */
+bitcask_status bitcask_verify(const char *path,
+                              char **report,
+                              size_t *report_len,
+                              bitcask_error *err);
+
+/**
+ * Salvages every intact record of a damaged store into a new, sound one, also when the manifest is gone. The damaged store
+ * is only read, and never changed. See "Verify and repair" above for what is salvaged and what the report says.
+ *
+ * @param source      the damaged store's directory, in the system's own encoding; not NULL, not empty
+ * @param dest        the directory of the new store, which must be empty or not exist (its parent must); not NULL, not
+ *                    empty
+ * @param report      receives a report as one JSON object, with an uncounted NUL behind it; may be NULL; NULL unless
+ *                    BITCASK_OK
+ * @param report_len  receives its length in bytes; may be NULL
+ * @param err         receives the reason of a failure; may be NULL
+ * @return BITCASK_OK, whatever was lost, or: E_INVALID (an argument; `dest` is not empty, or is `source` or in it), E_LOCKED
+ *         (one of them is open for writing), E_IO (also: there is no store in `source`), E_FORMAT (of a newer version),
+ *         E_NO_SPACE, E_NO_MEMORY. Then nothing stays in `dest`. A repair that is killed leaves files there that no call
+ *         opens: remove them and begin again.
+ *
+ * Ownership: free `*report` with bitcask_free(). Threads: any number; no writer can open either directory meanwhile. Blocks
+ * for as long as reading the store twice and writing what is left of it takes; every ten seconds the log is told how far
+ * it is (BITCASK_LOG_INFO). Takes as much memory as an open, and 16 MiB at the most for keys that are lost. When it
+ * answers BITCASK_OK the new store is durable. Since 1.0.0.
+ */
+bitcask_status bitcask_repair(const char *source,
                               const char *dest,
                               char **report,
                               size_t *report_len,

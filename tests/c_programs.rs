@@ -124,6 +124,7 @@ mod examples {
         example/expiry: "examples-c/expiry.c", shared_library;
         example/replica: "examples-c/replica.c", shared_library;
         example/backup: "examples-c/backup.c", shared_library;
+        example/verify_repair: "examples-c/verify_repair.c", shared_library;
     }
 }
 
@@ -152,6 +153,7 @@ mod conventions {
         convention/iterators: "tests/c/iterators.c", shared_library;
         convention/feeds: "tests/c/feeds.c", shared_library;
         convention/backup: "tests/c/backup.c", shared_library;
+        convention/repair: "tests/c/repair.c", shared_library;
         convention/panic: "tests/c/panic.c", shared_library_with_test_hooks;
     }
 }

@@ -6,14 +6,18 @@
 
 mod support;
 
-use bitcask::engine::Db;
+use bitcask::Error;
+use bitcask::engine::{Db, Expiry, WriteOptions};
+use bitcask::features::documents::JsonAnswer;
 use bitcask::features::repair::{Repair, repair};
 use bitcask::features::verify::verify;
+use bitcask::format::coding::{crc32c, set_u32};
+use bitcask::format::manifest::{Manifest, SegmentState};
 use bitcask::format::names;
 use bitcask::format::record::{Flags, RecordHeader};
 use bitcask::format::segment_header::SEGMENT_HEADER_LEN;
 use bitcask::io::env::{Dir, DirOptions, Env};
-use bitcask::io::sim::{Rng, Sim};
+use bitcask::io::sim::{FaultPlan, Rng, Sim, Survival};
 use bitcask::options::Options;
 use bitcask::segment::scanner::{Scanner, Step};
 use std::collections::BTreeMap;
@@ -235,4 +239,234 @@ fn whatever_byte_or_length_is_wrong_without_a_manifest_all_else_is_salvaged() {
 #[test]
 fn whatever_byte_or_length_is_wrong_without_manifest_and_hints_all_else_is_salvaged() {
     harm_everything(Left::Killed, Missing::ManifestAndHints);
+}
+
+fn index(at: u64) -> usize {
+    usize::try_from(at).expect("small files")
+}
+
+/// Several places at once: flipped bits, stretches of zeros or of other bytes, sectors that cannot be read, files cut short
+/// or gone.
+#[test]
+fn whatever_is_intact_among_many_damages_is_salvaged() {
+    let cases = setting("BITCASK_REPAIR_CASES", 1500);
+    let mut kinds = [0u64; 6];
+    for seed in first_seed()..first_seed() + cases {
+        let mut rng = Rng::derive(&[seed, 43]);
+        let left = [Left::Closed, Left::Killed][rng.below(2)];
+        let store = store(seed % 40 + first_seed(), STEPS, left);
+        let missing = [Missing::Nothing, Missing::Manifest, Missing::ManifestAndHints][rng.below(3)];
+        let (image, written) = (store.image(), records(&store.sim));
+        take_away(&image, missing);
+        let mut unreadable: Vec<(String, Range<u64>)> = Vec::new();
+        // Without a manifest a header may be all that tells whose a segment is.
+        let from = if missing == Missing::Nothing { 0 } else { SEGMENT_HEADER_LEN };
+        for _ in 0..1 + rng.below(5) {
+            let names: Vec<_> = image.files(DIR).into_iter().filter(|(_, len)| *len > RECORDS_AT).collect();
+            let Some((name, len)) = names.get(rng.below(names.len().max(1))) else { break };
+            let is_unreadable = unreadable.iter().any(|(harmed, _)| harmed == name);
+            if name == names::MANIFEST || is_unreadable {
+                continue;
+            }
+            let len = usize::try_from(*len).expect("a small file");
+            let start = from + rng.below(len - from);
+            let end = (start + 1 + rng.below(300)).min(len);
+            let kind = rng.below(6);
+            match kind {
+                0 => image.corrupt(DIR, name, start as u64, 1 << rng.below(8)),
+                1 | 2 => {
+                    let mut bytes = image.read_file(DIR, name).expect("the file");
+                    match kind {
+                        1 => bytes[start..end].fill(0),
+                        _ => rng.fill(&mut bytes[start..end]),
+                    }
+                    image.write_file(DIR, name, &bytes);
+                }
+                3 if start / 512 * 512 >= from => {
+                    let sectors = start as u64 / 512 * 512..(end as u64).next_multiple_of(512);
+                    image.damage(DIR, name, sectors.clone());
+                    unreadable.push((name.clone(), sectors));
+                }
+                4 => image.cut_file(DIR, name, start as u64),
+                5 if names::parse_hint(name).is_some() || missing == Missing::Nothing => {
+                    image.remove_file(DIR, name);
+                }
+                _ => continue,
+            }
+            kinds[kind] += 1;
+        }
+        let (before, mut after) = (store.sim.contents(DIR), image.contents(DIR));
+        for (name, harmed) in unreadable {
+            // What cannot be read is taken for zeros, and may have been that.
+            let Some(bytes) = after.get_mut(&name) else { continue };
+            let [start, end] = [harmed.start, harmed.end].map(index).map(|at| at.min(bytes.len()));
+            bytes[start..end].fill(0);
+        }
+        let is_intact = |record: &Written| {
+            let place = index(record.place.start)..index(record.place.end);
+            let bytes = after.get(&record.file).filter(|bytes| bytes.len() >= place.end.next_multiple_of(8));
+            bytes.is_some_and(|bytes| bytes[place.clone()] == before[&record.file][place])
+        };
+        let intact: Vec<_> = written.iter().map(is_intact).collect();
+        judge(&image, &written, &intact, false, || format!("case {seed}, {left:?}, {missing:?}"));
+    }
+    println!("{cases} cases, {kinds:?} damages of a kind");
+    assert!(kinds.iter().all(|&count| count > cases / 10), "{kinds:?}");
+}
+
+#[test]
+fn versions_deadlines_and_documents_are_kept() {
+    let sim = Sim::new(9);
+    sim.make_dirs(DIR);
+    let db = Db::open(sim.clone(), Path::new(DIR), &Options::default()).expect("a new store");
+    let mut entries = BTreeMap::new();
+    let expiring = WriteOptions { expiry: Expiry::AfterMs(60_000), ..WriteOptions::default() };
+    for number in 0..40u8 {
+        let key = [number];
+        match number % 3 {
+            0 => drop(db.put(&key, &vec![number; usize::from(number) * 9000]).expect("a put")),
+            1 => assert!(db.put_with(&key, b"soon gone", &expiring).expect("a put").version().is_some()),
+            _ => drop(db.put_json(&key, b"{\"a\": [1, 2.50]}").expect("a put")),
+        }
+        let value = db.get(&key, <[u8]>::to_vec).expect("a get");
+        entries.insert(key, (value, db.meta(&key).expect("a look")));
+    }
+    let last_version = db.put(b"deleted", b"").and_then(|_| db.delete(b"deleted")).and_then(|_| db.stats());
+    let (database, last_version) =
+        last_version.map(|stats| (stats.database_id, stats.last_version)).expect("stats");
+    db.close().expect("a close");
+    let done = salvage(&sim);
+    assert!(done.source.is_sound() && done.keys == 40, "{}", done.to_json());
+    let db = open_dest(&sim);
+    for (key, expected) in entries {
+        let found = (db.get(&key, <[u8]>::to_vec).expect("a get"), db.meta(&key).expect("a look"));
+        assert!(found == expected, "key {key:?}");
+    }
+    let document = db.get_json(&[2], "/a/1").expect("a document");
+    assert!(matches!(document, JsonAnswer::Found(text) if text == "2.50"));
+    assert!(!db.exists(b"deleted").expect("a look"));
+    let stats = db.stats().expect("stats");
+    assert_eq!(stats.database_id, database, "it is the same database");
+    assert!(db.put(b"next", b"").expect("a put") > last_version, "a version is given out twice");
+}
+
+#[test]
+fn a_repaired_store_has_a_history_of_its_own_and_no_cursor() {
+    let store = store(first_seed(), STEPS, Left::Closed);
+    let image = store.image();
+    salvage(&image);
+    let [before, after] = [DIR, DEST].map(|dir| {
+        Manifest::decode(&image.read_file(dir, names::MANIFEST).expect("a manifest")).expect("a sound one")
+    });
+    assert_eq!((after.database, after.hash_secret), (before.database, before.hash_secret));
+    assert_ne!(after.history, before.history);
+    assert_eq!((after.applied_cursor, after.moved.len(), after.clean_close), (None, 0, None));
+    assert!(after.segments.iter().all(|entry| matches!(entry.state, SegmentState::Sealed(_))));
+}
+
+#[test]
+fn a_repair_is_refused_where_it_could_do_harm() {
+    let store = store(first_seed(), STEPS, Left::Closed);
+    let image = store.image();
+    let before = image.contents(DIR);
+    let run = |dest: &str| repair(&image, Path::new(DIR), Path::new(dest)).map(drop).expect_err("a refusal");
+    assert!(matches!(run(DIR), Error::Invalid(_)));
+    assert!(matches!(run("/store/below"), Error::Invalid(_)) && !image.has_dir("/store/below"));
+    image.make_dirs(DEST);
+    image.write_file(DEST, "000000000001.data", b"somebody's");
+    assert!(matches!(run(DEST), Error::Invalid(what) if what.contains("000000000001.data")));
+    assert_eq!(image.contents(DEST).len(), 1);
+    image.remove_file(DEST, "000000000001.data");
+    let writer = support::open(&image, &store.options).expect("a sound store opens");
+    assert!(matches!(run(DEST), Error::Locked { .. }));
+    assert!(image.contents(DEST).is_empty(), "a refused repair left files");
+    writer.close().expect("a close");
+    assert!(before.keys().all(|name| image.files(DIR).contains_key(name)));
+    // Files of a newer version are for a newer library.
+    let (name, mut bytes) =
+        before.into_iter().find(|(name, _)| names::parse_segment(name).is_some()).expect("one");
+    set_u32(&mut bytes, 8, 2);
+    let crc = crc32c(&bytes[..SEGMENT_HEADER_LEN - 4]);
+    set_u32(&mut bytes, SEGMENT_HEADER_LEN - 4, crc);
+    image.write_file(DIR, &name, &bytes);
+    assert!(matches!(run(DEST), Error::Format { .. }));
+    image.remove_file(DIR, names::MANIFEST);
+    assert!(matches!(run(DEST), Error::Format { .. }));
+    assert!(image.contents(DEST).is_empty(), "a refused repair left files");
+}
+
+/// A store that is damaged in a value, and what is left of it.
+fn damaged() -> (Sim, BTreeMap<usize, u64>) {
+    let store = store(first_seed() + 1, STEPS, Left::Closed);
+    let (image, written) = (store.image(), records(&store.sim));
+    let harmed = written.iter().rfind(|record| record.header.value_len > 8).expect("a value");
+    image.corrupt(DIR, &harmed.file, harmed.place.end - 1, 1);
+    let intact = intact_after(&written, &harmed.file, &(harmed.place.end - 1..harmed.place.end));
+    let kept = (0..written.len()).filter(|at| intact[*at]).map(|at| &written[at]);
+    (image, newest(kept))
+}
+
+#[test]
+fn a_repair_that_is_cut_off_anywhere_leaves_no_store_or_all_of_it() {
+    let (sim, expected) = damaged();
+    sim.start_log();
+    let source = sim.contents(DIR);
+    salvage(&sim);
+    let (mut none, mut whole) = (0, 0);
+    for op in 0..=sim.op_count() {
+        for survival in [Survival::Everything, Survival::SyncedOnly, Survival::Random(1), Survival::Random(2)]
+        {
+            for torn in [false, true] {
+                let image =
+                    if torn { sim.crash_within(op.max(1), survival, 7) } else { sim.crash(op, survival) };
+                assert_eq!(image.contents(DIR), source, "the damaged store changed");
+                match Db::open(
+                    image.clone(),
+                    Path::new(DEST),
+                    &Options { create: false, ..Options::default() },
+                ) {
+                    Ok(db) => {
+                        assert_eq!(held(&db), expected, "operation {op}, {survival:?}");
+                        whole += 1;
+                    }
+                    Err(Error::Corrupt { file, .. }) if file == names::MANIFEST => none += 1,
+                    Err(Error::Io { .. }) => none += 1,
+                    Err(err) => panic!("operation {op}, {survival:?}: {err}"),
+                }
+            }
+        }
+    }
+    assert!(none > 20 && whole > 4, "{none} without a store, {whole} with one");
+}
+
+#[test]
+fn a_repair_that_fails_anywhere_leaves_nothing_and_can_be_done_again() {
+    let (sim, expected) = damaged();
+    let source = sim.contents(DIR);
+    let mut failed = 0;
+    for nth in 1.. {
+        let image = sim.crash(sim.op_count(), Survival::Everything);
+        image.make_dirs(DEST);
+        image.fail(FaultPlan::nth(nth).errno([libc::EIO, libc::ENOSPC][usize::from(nth % 2 == 0)]));
+        let outcome = repair(&image, Path::new(DIR), Path::new(DEST));
+        let fired = image.faults_fired() > 0;
+        image.clear_faults();
+        assert_eq!(image.contents(DIR), source, "the damaged store changed");
+        if outcome.is_err() {
+            failed += 1;
+            // Once the manifest may be there, all that it lists stays.
+            let left = image.files(DEST);
+            assert!(left.is_empty() || left.contains_key(names::MANIFEST), "call {nth} left {left:?}");
+            image.files(DEST).keys().for_each(|name| image.remove_file(DEST, name));
+            salvage(&image);
+        }
+        let found = held(&open_dest(&image));
+        let is_less = found.iter().all(|(at, version)| expected.get(at).is_none_or(|known| known >= version));
+        // A sector that could not be read once counts as lost.
+        assert!(found == expected || outcome.is_ok() && is_less, "call {nth}: {found:?}");
+        if !fired {
+            break;
+        }
+    }
+    assert!(failed > 10, "{failed} repairs failed");
 }

@@ -27,6 +27,7 @@ pub mod merge;
 pub mod open;
 pub mod read;
 pub mod refresh;
+pub mod repair;
 pub mod report;
 pub mod snapshot;
 pub mod status;

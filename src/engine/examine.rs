@@ -8,6 +8,7 @@ use super::listed::RECORDS_AT;
 use super::met::{Context, Each, Hole, Lost, Met, digest};
 use super::sources::Source;
 use crate::error::{Error, Result};
+use crate::format::compressed::Head;
 use crate::format::dictionary::Dictionaries;
 use crate::format::hint::HintEntry;
 use crate::format::manifest::{Sealed, SegmentState};
@@ -17,6 +18,9 @@ use crate::io::env::{Dir, File};
 use crate::io::patient::PatientFile;
 use crate::segment::scanner::{Scanned, Scanner, Step};
 use crate::segment::view::Segment;
+
+const NOT_DECOMPRESSED: &str = "the value cannot be decompressed";
+const LACKS_DICTIONARY: &str = "the dictionary that the value was compressed with is damaged";
 
 /// The examination of one segment.
 struct Examination<'s, F: File> {
@@ -28,6 +32,9 @@ struct Examination<'s, F: File> {
     sum: u128,
     /// The batch that is not complete yet: the version of its records, if they have one, and where it began.
     batch: Option<(Option<u64>, u64)>,
+    /// Whether the segment's dictionary was looked for in vain.
+    lacks_dictionary: bool,
+    dictionaries: Dictionaries,
     buf: Vec<u8>,
     value: Vec<u8>,
 }
@@ -44,7 +51,7 @@ impl<D: Dir> Context<'_, D> {
         each: Each<'_>,
     ) -> Result<Sealed> {
         let Some(segment) = &source.segment else {
-            let holes = vec![Hole { from: RECORDS_AT, to: source.good, is_named: false }];
+            let holes = vec![Hole { from: RECORDS_AT, to: source.stated.max(RECORDS_AT), is_named: false }];
             self.ask_hint(source, holes, None, each)?;
             return Ok(Sealed::default());
         };
@@ -65,6 +72,8 @@ impl<D: Dir> Context<'_, D> {
             holes: Vec::new(),
             sum: 0,
             batch: None,
+            lacks_dictionary: false,
+            dictionaries: Dictionaries::default(),
             buf: Vec::new(),
             value: Vec::new(),
         };
@@ -73,9 +82,10 @@ impl<D: Dir> Context<'_, D> {
         let Examination { mut holes, sum, tally, .. } = pass;
         if source.file_len < source.stated {
             let from = source.file_len.max(RECORDS_AT);
+            let to = source.stated.max(from);
             match holes.last_mut().filter(|last| last.to == from) {
-                Some(last) => last.to = source.stated,
-                None => push(&mut holes, Hole { from, to: source.stated, is_named: false })?,
+                Some(last) => last.to = to,
+                None => push(&mut holes, Hole { from, to, is_named: false })?,
             }
         }
         self.ask_hint(source, holes, Some(sum), each)?;
@@ -236,19 +246,22 @@ impl<F: File> Examination<'_, F> {
         if !header.flags.has(Flags::COMPRESSED) {
             return Ok(None);
         }
-        let decompressed = match record.value_and_padding() {
-            Some((value, _)) => {
-                let whole = Record { header, key: record.key, value };
-                segment.decompress(&Dictionaries::default(), record.offset, &whole, &mut self.value)
-            }
-            None => {
-                let whole = segment.read(record.offset, header.record_len(), &mut self.buf)?;
-                segment.decompress(&Dictionaries::default(), record.offset, &whole, &mut self.value)
-            }
+        let whole = match record.value_and_padding() {
+            Some((value, _)) => Record { header, key: record.key, value },
+            None => segment.read(record.offset, header.record_len(), &mut self.buf)?,
         };
-        match decompressed {
+        let takes_dictionary = Head::decode(whole.value).is_some_and(|head| head.dictionary != 0);
+        if takes_dictionary && self.lacks_dictionary {
+            return Ok(Some(LACKS_DICTIONARY));
+        }
+        match segment.decompress(&self.dictionaries, record.offset, &whole, &mut self.value) {
             Ok(()) => Ok(None),
-            Err(Error::Corrupt { .. }) => Ok(Some("the value cannot be decompressed")),
+            Err(Error::Corrupt { .. }) if takes_dictionary => {
+                // Not to be looked for again with each value.
+                self.lacks_dictionary = !matches!(segment.dictionary(&self.dictionaries), Ok(Some(_)));
+                Ok(Some(if self.lacks_dictionary { LACKS_DICTIONARY } else { NOT_DECOMPRESSED }))
+            }
+            Err(Error::Corrupt { .. }) => Ok(Some(NOT_DECOMPRESSED)),
             Err(err) => Err(err),
         }
     }

@@ -55,6 +55,12 @@ static void in_the_child(bitcask_t *db, bitcask_batch_t *batch, bitcask_pin_t *p
     CHECK(json == NULL && len == 0);
     EXPECT(BITCASK_E_FORKED, bitcask_stat_u64(db, "keys", &number, NULL));
 
+    /* What takes no handle is a matter of the child's own. The store is the parent's still. */
+    EXPECT(BITCASK_OK, bitcask_verify(test_path, &json, &len, NULL));
+    CHECK(strstr(json, "\"sound\":true") != NULL);
+    bitcask_free(json);
+    EXPECT(BITCASK_E_LOCKED, bitcask_repair(test_path, "/nowhere/at/all", &json, &len, NULL));
+
     EXPECT(BITCASK_E_FORKED, bitcask_snapshot_new(db, &other_snapshot, NULL));
     EXPECT(BITCASK_E_FORKED, bitcask_snapshot_get(snapshot, "k", 1, &value, &len, NULL));
     EXPECT(BITCASK_E_FORKED,

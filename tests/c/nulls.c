@@ -151,12 +151,19 @@ static void null_for_an_output_is_refused(bitcask_t *db) {
 static void null_for_a_text_batch_or_range_is_refused(bitcask_t *db) {
     bitcask_t *other = MARKED_POINTER;
     bitcask_iter_options range = BITCASK_ITER_OPTIONS_INIT;
+    char *json = MARKED_POINTER;
+    size_t len = MARKED_SIZE;
     uint64_t number;
 
     REFUSED("path", bitcask_open(NULL, NULL, &other, NULL));
     CHECK(other == NULL);
     REFUSED("dest", bitcask_backup(db, NULL, NULL, NULL, NULL));
     REFUSED("dest", bitcask_backup(db, "", NULL, NULL, NULL));
+    REFUSED("path", bitcask_verify(NULL, &json, &len, NULL));
+    CHECK(json == NULL && len == 0);
+    REFUSED("report", bitcask_verify(test_path, NULL, &len, NULL));
+    REFUSED("source", bitcask_repair(NULL, "/nowhere", NULL, NULL, NULL));
+    REFUSED("dest", bitcask_repair(test_path, NULL, NULL, NULL, NULL));
     REFUSED("name", bitcask_stat_u64(db, NULL, &number, NULL));
     REFUSED("batch", bitcask_batch_put(NULL, "k", 1, "v", 1, NULL));
     REFUSED("batch", bitcask_batch_put_json(NULL, "k", 1, "{}", 2, NULL));

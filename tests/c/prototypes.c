@@ -11,6 +11,8 @@ bitcask_status bitcask_put(bitcask_t *, const void *, size_t, const void *, size
 bitcask_status bitcask_delete(bitcask_t *, const void *, size_t, bitcask_error *);
 bitcask_status bitcask_sync(bitcask_t *, bitcask_error *);
 bitcask_status bitcask_backup(const bitcask_t *, const char *, char **, size_t *, bitcask_error *);
+bitcask_status bitcask_verify(const char *, char **, size_t *, bitcask_error *);
+bitcask_status bitcask_repair(const char *, const char *, char **, size_t *, bitcask_error *);
 bitcask_status bitcask_merge(bitcask_t *, const char *, bitcask_error *);
 bitcask_status bitcask_refresh(const bitcask_t *, bitcask_error *);
 
