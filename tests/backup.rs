@@ -585,3 +585,30 @@ fn a_report_is_one_flat_object() {
          \"degraded\":null,\"ms\":9}"
     );
 }
+
+#[test]
+fn a_backup_cut_off_after_a_crash_of_the_store_leaves_the_earlier_one_whole() {
+    let sim = machine(11);
+    let roomy = Options { max_segment_bytes: 1 << 16, ..options(SyncMode::None) };
+    let db = open(&sim, &roomy).expect("an open");
+    let mut state = empty();
+    put_more(&db, &mut state, 0..20);
+    db.sync().expect("a sync");
+    put_more(&db, &mut state, 20..40);
+    backup(&db);
+    let before = state.clone();
+    db.poison("killed");
+    drop(db);
+    // The segment that was copied ends at the watermark now; what follows that was copied to another.
+    let db = open(&sim, &options(SyncMode::None)).expect("an open");
+    put_more(&db, &mut state, 40..50);
+    db.sync().expect("a sync");
+    sim.fail(FaultPlan::nth(1).only(&[Call::Link]).errno(libc::EXDEV).sticky());
+    sim.start_log();
+    assert_eq!(backup(&db).segments_kept, 1);
+    sim.clear_faults();
+    for at in 0..=sim.op_count() {
+        let image = sim.crash(at, Survival::Everything);
+        judge(&image, Some(&before), &state).unwrap_or_else(|err| panic!("operation {at}: {err}"));
+    }
+}

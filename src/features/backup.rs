@@ -6,9 +6,9 @@
 //! Until then the directory is what it was before: the backup that was there is complete, and what is not listed by its
 //! manifest is removed by the next backup.
 //!
-//! A segment is known by its uid. One that an earlier backup holds is kept; one that was unsealed then and has grown since
-//! is put in the earlier one's place by a rename. What it holds more lies past the end that the earlier manifest states,
-//! so that stays true.
+//! A segment is known by its uid. One that an earlier backup holds is kept, also where a crash left less of it in the store;
+//! one that was unsealed then and has grown since is put in the earlier one's place by a rename. What it holds more lies
+//! past the end that the earlier manifest states, so that stays true.
 
 mod destination;
 mod transfer;
@@ -200,19 +200,25 @@ fn fill<D: Dir>(
 ) -> Result<Manifest> {
     next.segments.clear();
     for Part { entry, segment, len } in parts {
-        let (transferred, state) = match (to.kept(&entry, &segment, len), entry.state) {
-            (Some(kept), state) => {
+        let kept = to.kept(&entry, &segment, len);
+        let transferred = match (kept, entry.state) {
+            (Some(_), _) => {
                 transfer.pass(len);
-                (Transferred::Kept, if matches!(state, SegmentState::Sealed(_)) { state } else { kept })
+                Transferred::Kept
             }
-            (None, state @ SegmentState::Sealed(_)) => {
-                (transfer.link_or_copy(&segment.name, &segment.file, len)?, state)
-            }
+            (None, SegmentState::Sealed(_)) => transfer.link_or_copy(&segment.name, &segment.file, len)?,
             (None, SegmentState::Unsealed { .. }) => {
                 transfer.copy(&segment.name, &segment.file, len)?;
+                Transferred::Copied
+            }
+        };
+        let state = match (entry.state, kept) {
+            (state @ SegmentState::Sealed(_), _) => state,
+            (_, Some(state @ SegmentState::Sealed(earlier))) if earlier.len == len => state,
+            _ => {
                 let file = to.dir.open(&segment.name, false);
                 let file = file.map_err(|err| to.failed("open", &segment.name, err))?;
-                (Transferred::Copied, SegmentState::Sealed(tally(entry, file, next.database, len)?))
+                SegmentState::Sealed(tally(entry, file, next.database, len)?)
             }
         };
         report.count(transferred, len);

@@ -108,7 +108,8 @@ impl<D: Dir> Destination<D> {
         }
     }
 
-    /// What the earlier backup says of a segment of which it holds as many bytes as the next one is to.
+    /// What the earlier backup says of a segment of which it holds all that the next one is to, or more: a crash of the
+    /// store may have left less of it there.
     pub(super) fn kept(
         &self,
         entry: &SegmentEntry,
@@ -118,7 +119,7 @@ impl<D: Dir> Destination<D> {
         let earlier = self.held.get(&entry.uid)?;
         let file_len = self.dir.open(&segment.name, false).and_then(|file| file.len()).ok()?;
         let whole = file_len >= len.min(segment.readable_len());
-        (earlier.kept_len() == len && whole).then_some(earlier.state)
+        (earlier.kept_len() >= len && whole).then_some(earlier.state)
     }
 
     /// Makes the directory the backup that `next` lists, and removes what no longer is of it; answers how many segments.
