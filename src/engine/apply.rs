@@ -58,10 +58,7 @@ impl<E: Env> Db<E> {
         inner.check_process()?;
         match inner.writer() {
             Ok(writer) => Ok(writer.lock().applied_cursor().clone()),
-            Err(_) => match &*inner.applied.lock() {
-                Some((cursor, _)) => Ok(Some(cursor.clone())),
-                None => Ok(inner.manifest.lock().applied_cursor.clone()),
-            },
+            Err(_) => Ok(inner.shown_cursor()),
         }
     }
 }

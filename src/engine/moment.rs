@@ -23,10 +23,6 @@ impl<E: Env> Db<E> {
         let unfinished = store.refreshing.lock();
         let snapshot = Snapshot::of_reader(store, &unfinished)?;
         let manifest = store.manifest.lock().clone();
-        let applied_cursor = match &*store.applied.lock() {
-            Some((cursor, _)) => Some(cursor.clone()),
-            None => manifest.applied_cursor.clone(),
-        };
-        Ok((snapshot, Manifest { applied_cursor, ..manifest }))
+        Ok((snapshot, Manifest { applied_cursor: store.shown_cursor(), ..manifest }))
     }
 }

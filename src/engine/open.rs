@@ -13,7 +13,7 @@ use super::readers::in_force;
 use super::recover::{self, Applied};
 use super::segment_files::random_id;
 use super::settle::Recovery;
-use super::shared::{FileOf, Inner, OwnLines, wants_mapping};
+use super::shared::{FileOf, Inner, OwnLines, SeenApplied, wants_mapping};
 use super::views::Views;
 use super::writer::{Writer, WriterStart};
 use crate::error::{Error, Result};
@@ -71,7 +71,7 @@ impl<E: Env> Db<E> {
             writer: writer.map(|start| OwnLines(Mutex::new(Writer::new(start)))),
             merging: Mutex::new(()),
             refreshing: Default::default(),
-            applied: Mutex::new(applied),
+            applied: Mutex::new(SeenApplied { shown: applied, found: None }),
             replacing: Mutex::new(()),
             manifest: Mutex::new(manifest),
             env,

@@ -35,8 +35,8 @@ pub(super) struct Judgement {
     pub(super) resume: Option<usize>,
     /// The highest version seen in the unsealed segments, discarded records included.
     pub(super) highest_version: u64,
-    /// The last cursor stored with applied changes in the unsealed segments; what the manifest of a clean close says
-    /// of it holds without.
+    /// The last cursor stored with applied changes in the unsealed segments; none after a clean close, whose manifest has
+    /// it.
     pub(super) applied: Option<Applied>,
     /// What was found in each unsealed segment; nothing after a clean close, when nothing needs to be searched for.
     pub(super) surveys: Vec<Survey>,
@@ -69,9 +69,7 @@ pub(super) fn judge<F: File>(unsealed: &[Listed<F>], clean: Option<CleanClose>) 
         *verdict = Verdict { durable, good: durable };
     }
     judge_tail(unsealed, marked, durable, &mut judgement)?;
-    if clean.is_none() {
-        judgement.applied = last_applied(unsealed, &judgement)?;
-    }
+    judgement.applied = last_applied(unsealed, &judgement)?;
     let usable = |&(at, len): &(usize, u64)| len == 0 || matches!(unsealed[at].header, HeaderState::Valid(_));
     judgement.resume = clean_end.map(|(_, end)| end).filter(usable).map(|(at, _)| at);
     Ok(judgement)

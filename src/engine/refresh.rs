@@ -56,9 +56,6 @@ struct Part<F: File> {
     news: News,
 }
 
-/// The segments of the new view, oldest first, and the last cursor that was found with applied changes in what is new.
-type TakenIn<F> = (Vec<Part<F>>, Option<Applied>);
-
 enum News {
     None,
     /// Records past the end known so far, oldest first, and where they end.
@@ -92,7 +89,7 @@ pub(super) fn refresh<E: Env>(store: &Arc<Inner<E>>) -> Result<()> {
     let mut unfinished = store.refreshing.lock();
     store.check_not_degraded()?;
     let (manifest, found) = store.look(&unfinished)?;
-    let (parts, applied) = store.take_in(found, &mut unfinished)?;
+    let parts = store.take_in(found, &mut unfinished)?;
     let current: HashSet<_> = parts.iter().map(|part| part.segment.slot).collect();
     let view = store.view.load();
     let gone: Vec<_> = view.segments().filter(|segment| !current.contains(&segment.slot)).cloned().collect();
@@ -116,12 +113,12 @@ pub(super) fn refresh<E: Env>(store: &Arc<Inner<E>>) -> Result<()> {
         store.keydir.sweep(|at| slots.contains(&at.slot()));
         store.view.remove(&gone);
     }
-    store.see_applied(applied, &manifest);
     unfinished.clear();
     let mut held = store.manifest.lock();
     let last_version = held.last_version.max(highest_version);
     *held = Manifest { last_version, ..manifest };
     drop(held);
+    store.show_applied();
     // Whoever holds this finds the manifest of the view.
     drop(unfinished);
     log::debug(format_args!("{}: refreshed; {} segments are gone", store.path, gone.len()));
@@ -176,7 +173,7 @@ impl<E: Env> Inner<E> {
         &self,
         found: Vec<Found<FileOf<E>>>,
         unfinished: &mut HashSet<SegmentSlot>,
-    ) -> Result<TakenIn<FileOf<E>>> {
+    ) -> Result<Vec<Part<FileOf<E>>>> {
         let mut parts = Vec::with_capacity(found.len());
         let mut log = Follow::default();
         for found in found {
@@ -210,21 +207,24 @@ impl<E: Env> Inner<E> {
             };
             parts.push(Part { segment, news });
         }
-        let applied = log.applied.take();
+        if let Some(found) = log.applied.take() {
+            self.applied.lock().found = Some(found);
+        }
         log.judge()?;
-        Ok((parts, applied))
+        Ok(parts)
     }
 
-    /// Takes over the cursor that was found with applied changes in what is new. Without one, that which was found before
-    /// is the last as long as its segment is not sealed; then the manifest has it, or a later one.
-    fn see_applied(&self, found: Option<Applied>, manifest: &Manifest) {
+    /// Shows the cursor that was found with applied changes in what is new. Without one, that which was shown before is the
+    /// last as long as its segment is not sealed and the store not closed; then the manifest has it, or a later one.
+    fn show_applied(&self) {
         let mut applied = self.applied.lock();
+        let manifest = self.manifest.lock();
         let is_unsealed = |uid| {
             let entry = manifest.segments.iter().find(|entry| entry.uid == uid);
             entry.is_some_and(|entry| matches!(entry.state, SegmentState::Unsealed { .. }))
         };
-        let still = |(_, uid): &Applied| manifest.clean_close.is_none() && is_unsealed(*uid);
-        *applied = found.or(applied.take()).filter(still);
+        let before = applied.shown.take().filter(|_| manifest.clean_close.is_none());
+        applied.shown = applied.found.take().or(before).filter(|(_, uid)| is_unsealed(*uid));
     }
 
     /// Adds a segment of which `readable` bytes are known to be complete; one that is not `sealed` is mapped further.

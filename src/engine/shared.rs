@@ -54,8 +54,8 @@ pub(crate) struct Inner<E: Env> {
     pub(crate) merging: Mutex<()>,
     /// Held over a refresh. The segments that one which failed was not done with: what they hold may be known in part.
     pub(crate) refreshing: Mutex<HashSet<SegmentSlot>>,
-    /// On a reader: the cursor stored with applied changes in the unsealed segments, if there is one.
-    pub(crate) applied: Mutex<Option<Applied>>,
+    /// On a reader: what it knows of applied changes beside the manifest.
+    pub(crate) applied: Mutex<SeenApplied>,
     /// Held by whoever replaces the manifest, over the whole of it; never on a put's path.
     pub(crate) replacing: Mutex<()>,
     /// The manifest as it is on the disk, but for numbers used up since.
@@ -71,6 +71,15 @@ pub(crate) struct Inner<E: Env> {
     /// Whether a merge could not send the whole keydir to its outputs any more, since the store was closing.
     pub(crate) index_is_behind: AtomicBool,
     pub(crate) counters: Counters,
+}
+
+/// Cursors stored with applied changes in the unsealed segments, if there are any.
+#[derive(Default)]
+pub(crate) struct SeenApplied {
+    /// That of the changes which the reader shows.
+    pub(crate) shown: Option<Applied>,
+    /// One that was found since, by a refresh that is not done with all changes before it.
+    pub(crate) found: Option<Applied>,
 }
 
 /// Counts since open, away from what readers load.
@@ -112,6 +121,14 @@ impl<E: Env> Inner<E> {
     pub(crate) fn poison(&self, reason: &str) {
         self.health.poison(reason);
         self.health.tell_poisoned();
+    }
+
+    /// The cursor stored with the last of the applied changes that a reader shows.
+    pub(crate) fn shown_cursor(&self) -> Option<Arc<[u8]>> {
+        match &self.applied.lock().shown {
+            Some((cursor, _)) => Some(cursor.clone()),
+            None => self.manifest.lock().applied_cursor.clone(),
+        }
     }
 
     pub(crate) fn check_writable(&self) -> Result<()> {

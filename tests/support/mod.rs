@@ -6,7 +6,7 @@ pub mod crashes;
 pub mod damaged;
 pub mod feeds;
 
-use bitcask::engine::Db;
+use bitcask::engine::{Change, Db};
 use bitcask::features::batch::Batch;
 use bitcask::features::scan::ScanOptions;
 use bitcask::io::env::Env;
@@ -29,6 +29,8 @@ pub enum Write {
     Delete(usize),
     /// A batch of puts and deletions.
     Batch(Vec<(usize, Option<u32>)>),
+    /// The same as changes of another store, with a cursor of this number.
+    Apply(Vec<(usize, Option<u32>)>, u32),
     /// Delete the keys from one on, up to but not including another; few enough for one batch.
     DeleteRange(usize, usize),
 }
@@ -50,12 +52,13 @@ pub enum Step {
     Reopen,
 }
 
-/// What the store holds: the value number of each key.
+/// What the store holds: the value number of each key, and behind them the number of the cursor that was stored last with
+/// applied changes.
 pub type State = Vec<Option<u32>>;
 
 /// The state of an empty store.
 pub fn empty() -> State {
-    vec![None; KEYS]
+    vec![None; KEYS + 1]
 }
 
 /// Key number `key`; key 0 is the empty key, key 1 a long one.
@@ -107,7 +110,12 @@ pub fn history(rng: &mut Rng, len: usize) -> Vec<Step> {
                     let key = keys.swap_remove(rng.below(keys.len()));
                     (key, rng.chance(2, 3).then(&mut fresh))
                 });
-                Step::Write(Write::Batch(operations.collect()))
+                let operations: Vec<_> = operations.collect();
+                let sum = operations.iter().filter_map(|(_, number)| *number).sum::<u32>();
+                Step::Write(match sum % 3 {
+                    0 => Write::Apply(operations, sum),
+                    _ => Write::Batch(operations),
+                })
             }
             80..=87 => Step::Sync,
             88..=93 => Step::LogThread,
@@ -146,6 +154,10 @@ pub fn apply(state: &mut State, write: &Write) {
         Write::Put(key, value) => state[*key] = Some(*value),
         Write::Delete(key) => state[*key] = None,
         Write::Batch(operations) => operations.iter().for_each(|(key, value)| state[*key] = *value),
+        Write::Apply(operations, cursor) => {
+            operations.iter().for_each(|(key, value)| state[*key] = *value);
+            state[KEYS] = Some(*cursor);
+        }
         Write::DeleteRange(from, to) => {
             let (lower, upper) = (key(*from), key(*to));
             let is_within = |at: &usize| key(*at) >= lower && (upper.is_empty() || key(*at) < upper);
@@ -169,6 +181,23 @@ pub fn perform<E: Env>(db: &Db<E>, write: &Write) -> Result<()> {
             }
             db.write(&batch).map(|_| ())
         }
+        Write::Apply(operations, cursor) => {
+            let held: Vec<_> = operations.iter().map(|(at, number)| (key(*at), number.map(value))).collect();
+            let changes: Vec<_> = held
+                .iter()
+                .zip(1..)
+                .map(|((key, value), nth)| Change {
+                    key,
+                    value: value.as_deref(),
+                    // As a fill has them: above and below one another, far below the store's own or above them.
+                    version: (u64::from(cursor % 2) << 61) + u64::from(*cursor) * 100 + 50 / nth,
+                    deadline: None,
+                    is_json: false,
+                    ends_batch: true,
+                })
+                .collect();
+            db.apply(&changes, &cursor.to_le_bytes())
+        }
         Write::DeleteRange(from, to) => {
             let (lower, upper) = (&key(*from)[..], &key(*to)[..]);
             db.delete_range(&ScanOptions { lower, upper, ..ScanOptions::default() }).map(|_| ())
@@ -189,7 +218,7 @@ pub fn observe<E: Env>(db: &Db<E>) -> std::result::Result<State, String> {
 /// The same of a store that may still count some keys whose values have expired.
 pub fn observe_with<E: Env>(db: &Db<E>, expired: u64) -> std::result::Result<State, String> {
     let mut state = empty();
-    for (at, held) in state.iter_mut().enumerate() {
+    for (at, held) in state[..KEYS].iter_mut().enumerate() {
         let found =
             db.get(&key(at), <[u8]>::to_vec).map_err(|err: Error| format!("get of key {at}: {err}"))?;
         let Some(found) = found else {
@@ -204,6 +233,9 @@ pub fn observe_with<E: Env>(db: &Db<E>, expired: u64) -> std::result::Result<Sta
     }
     let count = db.count().map_err(|err| err.to_string())?;
     let known = state.iter().flatten().count() as u64;
+    let cursor = db.applied_cursor().map_err(|err| err.to_string())?;
+    let cursor = cursor.map(|cursor| <[u8; 4]>::try_from(&*cursor)).transpose();
+    state[KEYS] = cursor.map_err(|_| "a cursor of nobody".to_string())?.map(u32::from_le_bytes);
     if !(known..=known + expired).contains(&count) {
         return Err(format!("count says {count}, {known} keys have values"));
     }
