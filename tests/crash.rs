@@ -8,7 +8,10 @@ use bitcask::io::env::Env;
 use bitcask::io::sim::{Rng, Survival};
 use bitcask::options::{Options, SyncMode};
 use support::crashes::Run;
-use support::{Step, Write, compression, history, merge_policy, options, perform, setting};
+use support::{
+    Step, Write, compression, history, history_of_documents, merge_policy, options, perform,
+    segments_with_dictionary, setting, with_dictionaries,
+};
 
 const STEPS: usize = 40;
 
@@ -25,8 +28,16 @@ fn record(seed: u64) -> Run {
     run.merges_after = seed.is_multiple_of(2);
     let mut compressing = Rng::derive(&[seed, 8]);
     run.options.compression = compression(&mut compressing);
+    let steps = history(&mut rng, STEPS);
+    play(&mut run, &steps, &mut rng, &mut compressing);
+    run
+}
+
+/// Does the steps, and answers after how many of them a merge had made a dictionary.
+fn play(run: &mut Run, steps: &[Step], rng: &mut Rng, compressing: &mut Rng) -> usize {
     let mut db = run.open();
-    for step in history(&mut rng, STEPS) {
+    let mut with_dictionary = 0;
+    for step in steps {
         match step {
             Step::Write(write) => {
                 // Now and then the disk is full for one write, which then is no part of the history.
@@ -34,13 +45,14 @@ fn record(seed: u64) -> Run {
                 if rng.chance(1, 12) {
                     run.sim.set_free_bytes(Some(room));
                 }
-                run.try_write(&db, &write);
+                run.try_write(&db, write);
                 run.sim.set_free_bytes(None);
             }
             Step::Sync => run.sync(&db),
             Step::LogThread => db.step_log_thread().expect("jobs on a healthy disk"),
             Step::Merge(percent) => {
-                db.merge(&merge_policy(percent)).expect("a merge on a healthy disk");
+                db.merge(&merge_policy(*percent)).expect("a merge on a healthy disk");
+                with_dictionary += usize::from(!segments_with_dictionary(&run.sim).is_empty());
             }
             Step::MergeThread => db.step_merge_thread().expect("jobs on a healthy disk"),
             Step::Reopen => {
@@ -49,13 +61,13 @@ fn record(seed: u64) -> Run {
                     let back_ns = 1 + rng.below(1 << 40) as u64;
                     run.sim.set_clock_ns(run.sim.now_ns().saturating_sub(back_ns));
                 }
-                run.options.compression = compression(&mut compressing);
+                run.options.compression = compression(compressing);
                 db = run.open();
             }
         }
     }
     drop(db);
-    run
+    with_dictionary
 }
 
 #[test]
@@ -65,6 +77,22 @@ fn after_a_crash_at_any_operation_the_state_is_a_prefix_no_shorter_than_the_last
     let cases: u64 = (first..first + seeds).map(|seed| record(seed).crash_everywhere(seed)).sum();
     println!("{cases} crash cases, 0 violations");
     assert!(cases > seeds * STEPS as u64, "only {cases} cases ran");
+}
+
+#[test]
+fn a_crash_at_any_operation_of_a_store_with_dictionaries_leaves_values_that_read() {
+    let first = setting("BITCASK_CRASH_FIRST_SEED", 1);
+    let seeds = setting("BITCASK_CRASH_SEEDS", 60) / 20;
+    let (mut cases, mut with_dictionary) = (0, 0);
+    for seed in first..first + seeds {
+        let mut rng = Rng::derive(&[seed, 9]);
+        let mut run = Run::new(seed, with_dictionaries(SyncMode::None));
+        let steps = history_of_documents(&mut rng, STEPS / 2);
+        with_dictionary += play(&mut run, &steps, &mut rng, &mut Rng::derive(&[seed, 10]));
+        cases += run.crash_everywhere(seed);
+    }
+    println!("{cases} crash cases, {with_dictionary} merges left dictionaries, 0 violations");
+    assert!(with_dictionary as u64 >= seeds, "only {with_dictionary} merges left dictionaries");
 }
 
 #[test]

@@ -5,13 +5,12 @@ mod support;
 use bitcask::Error;
 use bitcask::engine::Db;
 use bitcask::features::scan::{Scan, ScanOptions};
-use bitcask::format::dictionary_record::KIND;
 use bitcask::format::record::{Draft, Flags, RecordHeader};
 use bitcask::io::sim::{Rng, Sim};
 use bitcask::options::{Codec, Compression, IoMode, MergeMode, Options, SyncMode};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use support::{DIR, merge_policy, open, options};
+use support::{DIR, merge_policy, open, options, segments_with_dictionary};
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -85,17 +84,6 @@ fn check(db: &Db<Sim>, model: &Model) {
     assert_eq!(db.count().expect("a count"), model.len() as u64);
 }
 
-/// The segments that have a dictionary.
-fn with_dictionary(sim: &Sim) -> Vec<String> {
-    let has_one = |bytes: &[u8]| {
-        let header = bytes.get(72..).and_then(RecordHeader::decode);
-        header
-            .is_some_and(|header| header.flags.has(Flags::INTERNAL) && bytes[72 + header.value_at()] == KIND)
-    };
-    let files = sim.files(DIR).into_keys().filter(|name| name.ends_with(".data"));
-    files.filter(|name| has_one(&sim.read_file(DIR, name).expect("a file"))).collect()
-}
-
 #[test]
 fn the_packages_shrink_to_a_third_and_read_as_they_were() {
     let sim = machine();
@@ -105,7 +93,7 @@ fn the_packages_shrink_to_a_third_and_read_as_they_were() {
     let model = put_packages(&db, usize::MAX, 1);
     merge(&db, options.max_segment_bytes);
     let stats = db.stats().expect("stats");
-    assert_eq!((stats.merges, with_dictionary(&sim).len(), stats.dictionary_bytes), (1, 1, 0));
+    assert_eq!((stats.merges, segments_with_dictionary(&sim).len(), stats.dictionary_bytes), (1, 1, 0));
     let raw_bytes: u64 = model.values().map(|value| value.len() as u64).sum();
     assert_eq!(stats.merge_raw_bytes, raw_bytes);
     assert!(raw_bytes >= 3 * stats.merge_compressed_bytes, "{raw_bytes}, {stats:?}");
@@ -129,7 +117,7 @@ fn whatever_a_later_open_chooses_it_reads_everything_before_and_after_its_merges
             merge(&db, options.max_segment_bytes);
             // Without a choice a dictionary is made where there was one.
             let has_dictionary = codec == Some(Codec::Zstd) || codec.is_none() && had_dictionary;
-            assert_eq!(!with_dictionary(&sim).is_empty(), has_dictionary, "{codec:?}");
+            assert_eq!(!segments_with_dictionary(&sim).is_empty(), has_dictionary, "{codec:?}");
             had_dictionary = has_dictionary;
             check(&db, &model);
             let key = b"package 00000";
@@ -159,7 +147,7 @@ fn a_merge_keeps_a_dictionary_that_still_serves_and_compresses_only_what_is_new(
     assert!(second > 0 && second < first / 3, "{second} of {first}");
     check(&db, &model);
     // All segments have one dictionary, and it is in memory once.
-    assert!(with_dictionary(&sim).len() > 1);
+    assert!(segments_with_dictionary(&sim).len() > 1);
     assert!(db.stats().expect("stats").dictionary_bytes < 64 << 10);
 }
 
@@ -178,7 +166,7 @@ fn no_dictionary_is_made_where_it_does_not_pay() {
         model.insert(number.to_be_bytes().to_vec(), value);
     }
     merge(&db, options.max_segment_bytes);
-    assert_eq!((db.stats().expect("stats").merges, with_dictionary(&sim).len()), (1, 0));
+    assert_eq!((db.stats().expect("stats").merges, segments_with_dictionary(&sim).len()), (1, 0));
     check(&db, &model);
 }
 
@@ -204,7 +192,7 @@ fn closed_with_dictionary() -> (Sim, Model, String, u64) {
     let model = put_packages(&db, 100, 1);
     merge(&db, options.max_segment_bytes);
     db.close().expect("a close");
-    let name = with_dictionary(&sim).pop().expect("a dictionary");
+    let name = segments_with_dictionary(&sim).pop().expect("a dictionary");
     let bytes = sim.read_file(DIR, &name).expect("a file");
     let len = RecordHeader::decode(&bytes[72..]).expect("a header").record_len();
     (sim, model, name, len)

@@ -12,7 +12,8 @@ use bitcask::io::sim::{Call, Dirty, FaultPlan, Rng, Sim, Survival};
 use bitcask::options::{Options, SyncMode};
 use std::collections::BTreeSet;
 use support::{
-    State, Step, Write, apply, empty, history, merge_policy, observe, open, options, perform, setting,
+    State, Step, Write, apply, empty, history, history_of_documents, merge_policy, observe, open, options,
+    perform, segments_with_dictionary, setting, with_dictionaries,
 };
 
 const STEPS: usize = 26;
@@ -57,6 +58,9 @@ const NO_READS: [Call; 10] = [
     Call::Random,
     Call::Len,
 ];
+
+/// Calls that merges make, reads left whole.
+const MERGING: [Call; 5] = [Call::Create, Call::Rename, Call::Write, Call::SyncData, Call::SyncDir];
 
 fn faults() -> Vec<Fault> {
     let mut faults = Vec::new();
@@ -132,12 +136,12 @@ struct Run {
 type Judged<T> = Result<T, String>;
 
 impl Run {
-    fn new(seed: u64, sync: SyncMode, fault: Fault) -> Run {
+    fn new(seed: u64, options: Options, fault: Fault) -> Run {
         let sim = Sim::new(seed);
         sim.make_dirs(support::DIR);
         sim.start_log();
         let possible = vec![States::from([empty()])];
-        let options = Options { checkpoint: !seed.is_multiple_of(4), ..options(sync) };
+        let options = Options { checkpoint: !seed.is_multiple_of(4), ..options };
         Run { sim, options, db: None, possible, failed_writes: 0, fault, cases: 0 }
     }
 
@@ -388,12 +392,11 @@ fn modes(seed: u64) -> SyncMode {
 }
 
 /// Fails every call of one history in one way; answers runs and judged images.
-fn every_call(seed: u64, fault: Fault) -> (u64, u64) {
-    let steps = history(&mut Rng::derive(&[seed, 5]), STEPS);
+fn every_call(seed: u64, steps: &[Step], options: &Options, fault: Fault) -> (u64, u64) {
     let (mut runs, mut cases) = (0, 0);
     for nth in 1.. {
-        let mut run = Run::new(seed, modes(seed), fault);
-        if let Err(err) = run.run(&steps, nth) {
+        let mut run = Run::new(seed, options.clone(), fault);
+        if let Err(err) = run.run(steps, nth) {
             let log = run.sim.log_text();
             let log: String = log.lines().map(|line| format!("{}\n", &line[..line.len().min(90)])).collect();
             panic!("history {seed}, call {nth}, {fault:?}: {err}\n{log}");
@@ -413,8 +416,9 @@ fn whatever_call_fails_nothing_acknowledged_is_lost_and_nothing_is_half() {
     let histories = setting("BITCASK_FAULT_HISTORIES", 6);
     let (mut runs, mut cases) = (0, 0);
     for seed in first..first + histories {
+        let steps = history(&mut Rng::derive(&[seed, 5]), STEPS);
         for fault in faults() {
-            let (more_runs, more_cases) = every_call(seed, fault);
+            let (more_runs, more_cases) = every_call(seed, &steps, &options(modes(seed)), fault);
             runs += more_runs;
             cases += more_cases;
         }
@@ -424,13 +428,36 @@ fn whatever_call_fails_nothing_acknowledged_is_lost_and_nothing_is_half() {
 }
 
 #[test]
+fn whatever_call_of_merges_with_dictionaries_fails_every_value_reads() {
+    let steps = history_of_documents(&mut Rng::derive(&[3, 9]), 0);
+    let merge = Fault { calls: &MERGING, ..PLAIN };
+    let faults = [
+        PLAIN,
+        Fault { sticky: true, ..merge },
+        Fault { errno: libc::ENOSPC, sticky: true, ..merge },
+        Fault { done: true, ..merge },
+    ];
+    let (mut runs, mut cases) = (0, 0);
+    for fault in faults {
+        let (more_runs, more_cases) = every_call(3, &steps, &with_dictionaries(SyncMode::None), fault);
+        runs += more_runs;
+        cases += more_cases;
+    }
+    println!("{runs} runs with a failing call, {cases} states judged, 0 violations");
+    let mut sound = Run::new(3, with_dictionaries(SyncMode::None), PLAIN);
+    sound.run(&steps, 1 << 40).expect("nothing fails");
+    assert!(!segments_with_dictionary(&sound.sim).is_empty(), "no merge made a dictionary");
+}
+
+#[test]
 fn a_disk_that_fills_up_at_any_byte_refuses_writes_and_takes_them_again_when_there_is_space() {
     let steps = history(&mut Rng::derive(&[11, 5]), 60);
     let writes =
         || steps.iter().filter_map(|step| if let Step::Write(write) = step { Some(write) } else { None });
     let mut refused_somewhere = false;
     for free in (0..6000).step_by(16) {
-        let mut run = Run::new(free, SyncMode::None, Fault { errno: libc::ENOSPC, sticky: true, ..PLAIN });
+        let mut run =
+            Run::new(free, options(SyncMode::None), Fault { errno: libc::ENOSPC, sticky: true, ..PLAIN });
         let judged: Judged<()> = (|| {
             run.open()?;
             run.sim.set_free_bytes(Some(free));

@@ -216,7 +216,7 @@ impl Samples {
 
     fn add(&mut self, sample: &[u8], record_len: u64, is_candidate: bool) -> Result<()> {
         self.looked_at += 1;
-        let judges = self.looked_at.is_multiple_of(JUDGE_EVERY);
+        let judges = self.looked_at % JUDGE_EVERY == JUDGE_EVERY / 2;
         self.judged_bytes += if judges { record_len } else { 0 };
         match (is_candidate, judges) {
             (false, _) => Ok(()),

@@ -9,6 +9,9 @@ pub mod feeds;
 use bitcask::engine::{Change, Db};
 use bitcask::features::batch::Batch;
 use bitcask::features::scan::ScanOptions;
+use bitcask::format::dictionary_record::KIND;
+use bitcask::format::record::{Flags, RecordHeader};
+use bitcask::format::segment_header::SEGMENT_HEADER_LEN;
 use bitcask::io::env::Env;
 use bitcask::io::sim::{Rng, Sim};
 use bitcask::options::{Codec, Compression, MergePolicy, Options, SyncMode};
@@ -70,9 +73,32 @@ pub fn key(key: usize) -> Vec<u8> {
     }
 }
 
+/// Values from this number on are documents that have much in common.
+pub const DOCUMENTS: u32 = 1 << 24;
+
+/// Document number `value`.
+fn document(value: u32) -> Vec<u8> {
+    let mut rng = Rng::derive(&[u64::from(value), 78]);
+    let name = ["alpha", "beta", "gamma", "delta"][rng.below(4)];
+    let depends = ["libc6 (>= 2.34)", "libgcc-s1 (>= 3.0)", "zlib1g (>= 1:1.2.0)", "libx11-6", "libgtk-3-0"];
+    let depends: Vec<_> = depends.iter().filter(|_| rng.chance(3, 4)).collect();
+    let text = format!(
+        "{{\"package\":\"lib{name}{}\",\"section\":\"libs\",\"priority\":\"optional\",\"homepage\":\"https://{name}.example\",\
+         \"maintainer\":\"Those who keep it <them@lists.example.org>\",\"depends\":{depends:?},\
+         \"tags\":[\"implemented-in::c\",\"role::shared-lib\"],\"description\":\"what {name} needs at run time\"}}",
+        rng.below(1000)
+    );
+    text.into_bytes()
+}
+
 /// The bytes of value number `value`: any length, now and then longer than what the writer assembles. Every other one
 /// repeats itself.
 pub fn value(value: u32) -> Vec<u8> {
+    if value >= DOCUMENTS {
+        let mut bytes = document(value);
+        bytes.extend_from_slice(&value.to_le_bytes());
+        return bytes;
+    }
     let mut rng = Rng::derive(&[u64::from(value), 77]);
     let len = match rng.below(40) {
         // Several segments long, so that batches with it are too.
@@ -124,6 +150,54 @@ pub fn history(rng: &mut Rng, len: usize) -> Vec<Step> {
             _ => Step::Reopen,
         })
         .collect()
+}
+
+/// A random history of documents, most of which stay, with merges that make dictionaries of them under
+/// [`with_dictionaries`].
+pub fn history_of_documents(rng: &mut Rng, len: usize) -> Vec<Step> {
+    let mut number = DOCUMENTS;
+    let mut put = |key| {
+        number += 1;
+        Step::Write(Write::Put(key, number))
+    };
+    let mut steps = Vec::new();
+    for key in (0..KEYS).flat_map(|key| [key, key]) {
+        steps.extend([put(key), Step::LogThread]);
+    }
+    let few = |rng: &mut Rng| KEYS - 2 + rng.below(2);
+    for _ in 0..10 {
+        steps.extend([put(few(rng)), Step::LogThread]);
+    }
+    steps.push(Step::Merge(1));
+    steps.extend((0..len).map(|_| match rng.below(100) {
+        0..=44 => put(few(rng)),
+        45..=49 => put(rng.below(KEYS)),
+        50..=56 => Step::Write(Write::Delete(few(rng))),
+        57..=72 => Step::LogThread,
+        73..=86 => Step::Merge(1),
+        87..=90 => Step::Sync,
+        91..=93 => Step::MergeThread,
+        _ => Step::Reopen,
+    }));
+    steps
+}
+
+/// Options under which merges of small documents make dictionaries.
+pub fn with_dictionaries(sync: SyncMode) -> Options {
+    let compression = Some(Compression { min_bytes: 0, ..Compression::new(Codec::Zstd) });
+    Options { compression, max_segment_bytes: 2048, ..options(sync) }
+}
+
+/// The segments that begin with a dictionary.
+pub fn segments_with_dictionary(sim: &Sim) -> Vec<String> {
+    let has_one = |name: &String| {
+        let bytes = sim.read_file(DIR, name).expect("a file");
+        let header = bytes.get(SEGMENT_HEADER_LEN..).and_then(RecordHeader::decode);
+        header.is_some_and(|header| {
+            header.flags.has(Flags::INTERNAL) && bytes[SEGMENT_HEADER_LEN + header.value_at()] == KIND
+        })
+    };
+    sim.files(DIR).into_keys().filter(|name| name.ends_with(".data") && has_one(name)).collect()
 }
 
 /// Options that make small stores rotate often.
