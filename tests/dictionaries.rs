@@ -4,13 +4,17 @@ mod support;
 
 use bitcask::Error;
 use bitcask::engine::Db;
+use bitcask::features::repair::repair;
 use bitcask::features::scan::{Scan, ScanOptions};
+use bitcask::features::verify::{Verification, verify};
+use bitcask::format::names::MANIFEST;
 use bitcask::format::record::{Draft, Flags, RecordHeader};
 use bitcask::io::sim::{Rng, Sim};
-use bitcask::options::{Codec, Compression, IoMode, MergeMode, Options, SyncMode};
-use std::collections::BTreeMap;
+use bitcask::options::{Codec, Compression, IoMode, MergeMode, MergePolicy, Options, SyncMode};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
-use support::{DIR, merge_policy, open, options, segments_with_dictionary};
+use support::{DIR, DOCUMENTS, merge_policy, open, options, segments_with_dictionary, value};
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -152,6 +156,75 @@ fn a_merge_keeps_a_dictionary_that_still_serves_and_compresses_only_what_is_new(
 }
 
 #[test]
+fn values_with_different_dictionaries_are_merged_into_one_segment() {
+    let sim = machine();
+    let options = with(Some(Codec::Zstd));
+    let db = open(&sim, &options).expect("it opens");
+    let mut model = put_packages(&db, 1000, 1);
+    // Two segments at a time, each pair with a dictionary of its own.
+    let max_input_bytes = 3 * options.max_segment_bytes;
+    db.merge(&MergePolicy { max_input_bytes, ..merge_policy(1) }).expect("merges");
+    let dictionaries: BTreeSet<_> = segments_with_dictionary(&sim)
+        .iter()
+        .map(|name| {
+            let bytes = sim.read_file(DIR, name).expect("a file");
+            let header = RecordHeader::decode(&bytes[72..]).expect("a header");
+            bytes[72 + header.value_at()..][..header.value_len as usize].to_vec()
+        })
+        .collect();
+    assert!(dictionaries.len() > 1);
+    check(&db, &model);
+    model.extend(put_packages(&db, 1000, 7));
+    merge(&db, options.max_segment_bytes);
+    check(&db, &model);
+    db.close().expect("a close");
+    assert!(verify(&sim, Path::new(DIR)).expect("a store").is_sound());
+    check(&open(&sim, &options).expect("it opens"), &model);
+}
+
+#[test]
+fn a_dictionary_that_still_serves_is_not_taken_for_that_of_another_input() {
+    let sim = machine();
+    let options = with(Some(Codec::Zstd));
+    let db = open(&sim, &options).expect("it opens");
+    let mut model = Model::new();
+    let mut put = |db: &Db<Sim>, number: u32, key: u32| {
+        let (key, value) = (key.to_be_bytes().to_vec(), value(DOCUMENTS + number));
+        db.put(&key, &value).expect("a put");
+        db.step_log_thread().expect("jobs");
+        model.insert(key, value);
+    };
+    (0..3000).for_each(|number| put(&db, number, number - u32::from(number % 10 == 9)));
+    let max_input_bytes = 3 * options.max_segment_bytes;
+    db.merge(&MergePolicy { max_input_bytes, ..merge_policy(1) }).expect("merges");
+    (0..200).for_each(|number| put(&db, 5000 + number, 10 * number));
+    let before = db.stats().expect("stats").merge_raw_bytes;
+    merge(&db, options.max_segment_bytes);
+    let repacked = db.stats().expect("stats").merge_raw_bytes - before;
+    let raw_bytes: u64 = model.values().map(|value| value.len() as u64).sum();
+    assert!(repacked < raw_bytes, "no dictionary was kept");
+    check(&db, &model);
+}
+
+#[test]
+fn a_repair_takes_values_out_of_their_dictionaries() {
+    let (sim, model, name, _) = closed_with_dictionary();
+    let of_it = |found: Verification| found.to_json().contains(&name);
+    assert!(!of_it(verify(&sim, Path::new(DIR)).expect("a store")));
+    sim.corrupt(DIR, &name, 100, 1);
+    assert!(of_it(verify(&sim, Path::new(DIR)).expect("a store")));
+    sim.corrupt(DIR, &name, 100, 1);
+    sim.remove_file(DIR, MANIFEST);
+    sim.make_dirs("/repaired");
+    repair(&sim, Path::new(DIR), Path::new("/repaired")).expect("a repair");
+    let db = Db::open(sim.clone(), Path::new("/repaired"), &with(None)).expect("it opens");
+    check(&db, &model);
+    drop(db);
+    let found = verify(&sim, Path::new("/repaired")).expect("a store");
+    assert!(found.is_sound(), "{}", found.to_json());
+}
+
+#[test]
 fn no_dictionary_is_made_where_it_does_not_pay() {
     let sim = machine();
     let options = with(Some(Codec::Zstd));
@@ -159,9 +232,12 @@ fn no_dictionary_is_made_where_it_does_not_pay() {
     let mut model = Model::new();
     let mut rng = Rng::derive(&[9]);
     for number in 0..1000u32 {
+        // What they have in common is less than a compressed value takes besides.
         let mut value = vec![0; 100];
-        rng.fill(&mut value);
-        db.put(&number.to_be_bytes(), &value).expect("a put");
+        rng.fill(&mut value[12..]);
+        for _ in 0..1 + number % 2 {
+            db.put(&number.to_be_bytes(), &value).expect("a put");
+        }
         db.step_log_thread().expect("jobs");
         model.insert(number.to_be_bytes().to_vec(), value);
     }
