@@ -13,6 +13,7 @@ mod support;
 
 use bitcask::Error;
 use bitcask::engine::Db;
+use bitcask::features::verify::verify;
 use bitcask::format::marker::MARKER_LEN;
 use bitcask::io::sim::{Call, FaultPlan, Rng, Sim, Survival};
 use bitcask::options::{Options, SyncMode};
@@ -342,6 +343,26 @@ fn an_open_beside_a_writer_shows_all_that_was_acknowledged_before_it() {
     }
     println!("{opens} opens, {kills} kills");
     assert!(opens > 0 && kills > 0);
+}
+
+#[test]
+fn a_verification_beside_a_writer_takes_none_of_its_work_for_damage() {
+    let (mut looks, mut kills) = (0, 0);
+    for seed in seeds() {
+        let reader = |here: &Beside, _: &mut Rng| {
+            let made = here.past.made.load(Ordering::SeqCst);
+            match verify(&here.world, Path::new(DIR)) {
+                Ok(found) if found.is_sound() => looks += 1,
+                Ok(found) => return Err(found.to_json()),
+                Err(Error::Io { .. }) if !made => {}
+                Err(err) => return Err(format!("verify: {err}")),
+            }
+            Ok(())
+        };
+        kills += beside(seed, reader).unwrap_or_else(|err| panic!("seed {seed}: {err}"));
+    }
+    println!("{looks} verifications, {kills} kills");
+    assert!(looks > 0 && kills > 0);
 }
 
 #[test]

@@ -7,7 +7,9 @@ mod support;
 
 use bitcask::engine::Db;
 use bitcask::features::batch::Batch;
+use bitcask::features::repair::repair;
 use bitcask::features::scan::ScanOptions;
+use bitcask::features::verify::verify;
 use bitcask::io::sim::Sim;
 use bitcask::options::{Codec, Compression, Options, SyncMode};
 use proptest::collection::vec;
@@ -57,6 +59,8 @@ enum Operation {
     ReadOn,
     /// By the writer, or by the reader that stays.
     Backup(bool),
+    Verify,
+    Repair,
 }
 
 #[derive(Clone, Debug)]
@@ -124,6 +128,8 @@ fn operation() -> impl Strategy<Value = Operation> {
         5 => Just(Operation::Refresh),
         2 => Just(Operation::ReadOn),
         2 => proptest::bool::weighted(0.3).prop_map(Operation::Backup),
+        2 => Just(Operation::Verify),
+        1 => Just(Operation::Repair),
     ]
 }
 
@@ -217,6 +223,19 @@ fn back_up(sim: &Sim, db: &Db<Sim>, model: &Model, to: &str) -> Result<(), TestC
     compare(&copy, model)
 }
 
+/// A repair of a store that needs none makes one like it.
+fn salvage(sim: &Sim, model: &Model, to: &str) -> Result<(), TestCaseError> {
+    let before = sim.contents(support::DIR);
+    let done = repair(sim, Path::new(support::DIR), Path::new(to)).map_err(failed)?;
+    check(sim.contents(support::DIR) == before, || "a repair changed the store".to_string())?;
+    let nothing_lost = (done.lost.total, done.holes, done.left_out) == (0, 0, 0);
+    check(nothing_lost && done.source.is_sound(), || done.to_json())?;
+    let found = verify(sim, Path::new(to)).map_err(failed)?;
+    check(found.is_sound() && found.tombstones == 0, || found.to_json())?;
+    let copy = Db::open(sim.clone(), Path::new(to), &Options::default()).map_err(failed)?;
+    compare(&copy, model)
+}
+
 fn run(sequence: &Sequence) -> Result<(), TestCaseError> {
     let mut options = Options {
         sync: sequence.sync,
@@ -229,6 +248,7 @@ fn run(sequence: &Sequence) -> Result<(), TestCaseError> {
     let mut model = Model::new();
     let mut db = open(&sim, &options).map_err(failed)?;
     let mut last_version = 0;
+    let mut repaired = 0;
     // A reader that stays beside all that happens, and what it is to show.
     let mut reader: Option<(Db<Sim>, Model)> = None;
     let read_only = Options { read_only: true, ..options.clone() };
@@ -319,6 +339,17 @@ fn run(sequence: &Sequence) -> Result<(), TestCaseError> {
                 if let Some((reader, shown)) = &reader {
                     compare(reader, shown)?;
                 }
+            }
+            Operation::Verify => {
+                let found = verify(&sim, Path::new(support::DIR)).map_err(failed)?;
+                check(found.is_sound(), || found.to_json())?;
+                check(found.records - found.tombstones >= model.len() as u64, || found.to_json())?;
+            }
+            Operation::Repair => {
+                db.close().map_err(failed)?;
+                repaired += 1;
+                salvage(&sim, &model, &format!("/repaired-{repaired}"))?;
+                db = open(&sim, &options).map_err(failed)?;
             }
             Operation::Backup(false) => back_up(&sim, &db, &model, "/backup")?,
             Operation::Backup(true) => {

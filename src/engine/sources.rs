@@ -90,19 +90,17 @@ impl<F: File> Sources<F> {
     /// # Errors
     /// `Io` also when there is no store; `Format` for files of a newer version; `NoMemory`.
     pub(crate) fn find<D: Dir<File = F>>(dir: &D, path: &str, found: &mut Findings) -> Result<Self> {
-        let failed = |err| Error::io("list", path, err);
-        let manifest = match manifest_file::load(dir) {
-            Ok(manifest) => manifest,
+        // In this order: a writer makes the first segment behind the first manifest.
+        let names = dir.names().map_err(|err| Error::io("list", path, err))?;
+        match manifest_file::load(dir) {
+            Ok(Some(manifest)) => return Sources::by_manifest(dir, path, manifest, found),
+            Ok(None) => {}
             Err(Error::Corrupt { offset, what, .. }) => {
                 found.damage(names::MANIFEST, (offset, 0), what);
-                return Sources::by_headers(dir, &dir.names().map_err(failed)?, found);
+                return Sources::by_headers(dir, &names, found);
             }
             Err(err) => return Err(err),
-        };
-        if let Some(manifest) = manifest {
-            return Sources::by_manifest(dir, path, manifest, found);
         }
-        let names = dir.names().map_err(failed)?;
         if !names.iter().any(|name| names::parse_segment(name).is_some()) {
             return Err(Error::io("find a store in", path, io::Error::from_raw_os_error(libc::ENOENT)));
         }

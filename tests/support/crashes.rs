@@ -7,10 +7,12 @@
 use super::{DIR, State, Write, apply, empty, observe_with, open, perform};
 use bitcask::Error;
 use bitcask::engine::Db;
+use bitcask::features::verify::verify;
 use bitcask::format::manifest::{Manifest, SegmentState};
 use bitcask::format::names;
 use bitcask::io::sim::{Crasher, Rng, Sim, Survival};
 use bitcask::options::{MergeMode, MergePolicy, Options, SyncMode};
+use std::path::Path;
 
 /// What a judge answers: why it is not as it must be.
 pub type Judged<T> = Result<T, String>;
@@ -118,6 +120,7 @@ impl Run {
 
     /// Opens the image and answers how many writes its state is the result of.
     pub fn judge(&self, image: &Sim, least: u64, most: u64) -> Judged<u64> {
+        is_sound(image).map_err(|err| format!("before recovery: {err}"))?;
         // Before the first manifest there is nothing for a reader to open.
         let reader = open(image, &Options { read_only: true, ..self.options.clone() });
         let read = reader.ok().map(|db| observe_with(&db, self.expired)).transpose()?;
@@ -130,6 +133,7 @@ impl Run {
             }
             _ => {}
         }
+        is_sound(image).map_err(|err| format!("after recovery: {err}"))?;
         let stats = db.stats().map_err(|err| err.to_string())?;
         if stats.corrupt_records > 0 || stats.degraded.is_some() {
             return Err(format!("a crash was taken for damage: {:?}", stats.degraded));
@@ -212,6 +216,16 @@ impl Run {
                 return cases;
             }
         }
+    }
+}
+
+/// Whether a verification finds no damage: what a crash leaves is none. Before the first manifest there is no store.
+fn is_sound(image: &Sim) -> Judged<()> {
+    match verify(image, Path::new(DIR)) {
+        Ok(found) if found.is_sound() => Ok(()),
+        Ok(found) => Err(format!("a verification takes a crash for damage: {}", found.to_json())),
+        Err(_) if !image.has_dir(DIR) || !image.files(DIR).contains_key(names::MANIFEST) => Ok(()),
+        Err(err) => Err(format!("verify: {err}")),
     }
 }
 
