@@ -18,7 +18,7 @@ use bitcask::format::record::{Flags, RecordHeader};
 use bitcask::format::segment_header::SEGMENT_HEADER_LEN;
 use bitcask::io::env::{Dir, DirOptions, Env};
 use bitcask::io::sim::{FaultPlan, Rng, Sim, Survival};
-use bitcask::options::Options;
+use bitcask::options::{Codec, Compression, MergeMode, Options};
 use bitcask::segment::scanner::{Scanner, Step};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -469,4 +469,65 @@ fn a_repair_that_fails_anywhere_leaves_nothing_and_can_be_done_again() {
         }
     }
     assert!(failed > 10, "{failed} repairs failed");
+}
+
+/// What a merge has compressed with a dictionary is salvaged without one; where the dictionary is damaged, what needs it
+/// is lost, and nothing else.
+#[test]
+fn values_that_take_a_dictionary_are_salvaged_as_long_as_it_is_intact() {
+    let sim = Sim::new(11);
+    sim.make_dirs(DIR);
+    let compression = Compression { min_bytes: 0, ..Compression::new(Codec::Zstd) };
+    let options = Options {
+        merge: MergeMode::Manual,
+        compression: Some(compression),
+        max_segment_bytes: 1 << 16,
+        ..Options::default()
+    };
+    let db = support::open(&sim, &options).expect("a new store");
+    let (key, document) = (
+        |number: u32| format!("user-{number:05}"),
+        |number: u32| {
+            format!(
+                "{{\"name\":\"user {number}\",\"email\":\"{number}@example.org\",\"roles\":[\"reader\",\"writer\"],\"n\":{}}}",
+                number.wrapping_mul(2_654_435_761)
+            )
+        },
+    );
+    for number in 0..6000 {
+        // Some are put twice, so that there is something to merge.
+        for _ in 0..1 + u32::from(number % 10 == 0) {
+            db.put(key(number).as_bytes(), document(number).as_bytes()).expect("a put");
+        }
+        if number % 20 == 0 {
+            db.step_log_thread().expect("jobs on a healthy disk");
+        }
+    }
+    db.merge(&support::merge_policy(1)).expect("a merge on a healthy disk");
+    db.close().expect("a close");
+    let merged =
+        manifest(&sim).segments.into_iter().find(|entry| entry.run.is_some()).expect("a merged segment");
+    let name = names::segment(merged.number);
+    let header = RecordHeader::decode(&sim.read_file(DIR, &name).expect("it is there")[SEGMENT_HEADER_LEN..]);
+    let header = header.expect("a record");
+    assert!(header.flags.has(Flags::INTERNAL), "it has no dictionary");
+    let done = salvage(&sim);
+    assert!(done.source.is_sound() && done.keys == 6000, "{}", done.to_json());
+    let db = open_dest(&sim);
+    for number in 0..6000 {
+        let found = db.get(key(number).as_bytes(), <[u8]>::to_vec).expect("a get");
+        assert!(found == Some(document(number).into_bytes()), "document {number}");
+    }
+    db.close().expect("a close");
+    let image = sim.crash(sim.op_count(), Survival::Everything);
+    image.files(DEST).keys().for_each(|name| image.remove_file(DEST, name));
+    image.corrupt(DIR, &name, RECORDS_AT + header.record_len() / 2, 1);
+    let done = salvage(&image);
+    assert!(done.keys < 6000 && done.keys + done.lost.total == 6000, "{}", done.keys);
+    assert!(verify(&image, Path::new(DEST)).expect("a store").is_sound());
+    let db = open_dest(&image);
+    for number in 0..6000 {
+        let found = db.get(key(number).as_bytes(), <[u8]>::to_vec).expect("a get");
+        assert!(found.is_none_or(|found| found == document(number).into_bytes()), "document {number}");
+    }
 }
