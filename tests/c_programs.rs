@@ -122,6 +122,7 @@ mod examples {
         example/delete_range: "examples-c/delete_range.c", shared_library;
         example/write_options: "examples-c/write_options.c", shared_library;
         example/expiry: "examples-c/expiry.c", shared_library;
+        example/compression: "examples-c/compression.c", shared_library;
         example/replica: "examples-c/replica.c", shared_library;
         example/backup: "examples-c/backup.c", shared_library;
         example/verify_repair: "examples-c/verify_repair.c", shared_library;
