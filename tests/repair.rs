@@ -531,3 +531,31 @@ fn values_that_take_a_dictionary_are_salvaged_as_long_as_it_is_intact() {
         assert!(found.is_none_or(|found| found == document(number).into_bytes()), "document {number}");
     }
 }
+
+#[test]
+fn segments_in_files_of_other_names_are_found_by_their_headers() {
+    let mut cases = 0;
+    for seed in first_seed()..first_seed() + 40 {
+        let (store, name) = (store(seed, STEPS, Left::Closed), names::segment);
+        let filled = manifest(&store.sim).segments.into_iter().filter(|entry| entry.kept_len() > RECORDS_AT);
+        let numbers: Vec<_> = filled.map(|entry| entry.number).collect();
+        let [first, .., last] = numbers[..] else { continue };
+        let files = store.sim.contents(DIR);
+        let (swapped, moved) = (store.image(), store.image());
+        swapped.write_file(DIR, &name(first), &files[&name(last)]);
+        swapped.write_file(DIR, &name(last), &files[&name(first)]);
+        moved.write_file(DIR, &name(last + 500), &files[&name(first)]);
+        moved.remove_file(DIR, &name(first));
+        for image in [swapped, moved] {
+            let done = salvage(&image);
+            let told = &done.source.findings.damages.listed;
+            let is_told = |number| told.iter().any(|found| found.file == name(number));
+            assert!(is_told(first) && (is_told(last) || told.len() == 1), "{}", done.to_json());
+            assert_eq!((done.holes, done.lost.total), (0, 0), "seed {seed}: {}", done.to_json());
+            let found = observe(&open_dest(&image)).expect("values that were put");
+            assert_eq!(found, *store.last(), "seed {seed}: {}", done.to_json());
+            cases += 1;
+        }
+    }
+    assert!(cases > 20);
+}

@@ -143,6 +143,12 @@ impl<F: File> Sources<F> {
         for entry in all.iter().filter_map(|opened| opened.as_ref().err()) {
             found.damage(&names::segment(entry.number), (0, entry.kept_len()), MISSING);
         }
+        for listed in all.iter().flatten() {
+            let name = names::segment(listed.entry.number);
+            if listed.name != name {
+                found.damage(&name, (0, 0), format!("the segment is in {}", listed.name));
+            }
+        }
         let is_sealed = |entry: &SegmentEntry| matches!(entry.state, SegmentState::Sealed(_));
         let (mut sealed, mut unsealed, mut missing) = (Vec::new(), Vec::new(), HashMap::new());
         for opened in all {
@@ -283,7 +289,40 @@ fn open_each<D: Dir>(dir: &D, manifest: &Manifest) -> Result<Vec<Opened<D::File>
     };
     let mut opened: Vec<_> = files.into_iter().rev().map(look).collect::<Result<_>>()?;
     opened.reverse();
+    if opened.iter().any(is_elsewhere) {
+        find_elsewhere(dir, manifest.database, &mut opened)?;
+    }
     Ok(opened)
+}
+
+/// Whether a segment is not in the file that it should be in.
+fn is_elsewhere<F: File>(opened: &Opened<F>) -> bool {
+    opened
+        .as_ref()
+        .map_or(true, |listed| !listed.has_header() && listed.file_len.max(listed.entry.kept_len()) > 0)
+}
+
+/// Takes the files of other names in which such segments are, as the headers tell.
+fn find_elsewhere<D: Dir>(dir: &D, database: Id128, opened: &mut [Opened<D::File>]) -> Result<()> {
+    let names = dir.names().map_err(|err| Error::io("list", names::MANIFEST, err))?;
+    for number in names.iter().filter_map(|name| names::parse_segment(name)) {
+        let entry = unsealed_entry(number, 0);
+        let Ok(found) = open_segment(dir, &entry, false).and_then(|file| Listed::look_at_any(entry, file))
+        else {
+            continue;
+        };
+        let HeaderState::Valid(header) = found.header else { continue };
+        let is_it = |opened: &&mut Opened<_>| {
+            let entry = opened.as_ref().map_or_else(|entry| *entry, |listed| listed.entry);
+            (entry.uid, entry.number, database) == (header.uid, header.number, header.database)
+                && is_elsewhere(opened)
+        };
+        if let Some(place) = opened.iter_mut().find(is_it) {
+            let entry = place.as_ref().map_or_else(|entry| *entry, |listed| listed.entry);
+            *place = Ok(Listed { entry, ..found });
+        }
+    }
+    Ok(())
 }
 
 /// Headers below the watermark must be there, and name as predecessor what precedes them, if that is still there.

@@ -1,6 +1,8 @@
 //! Small stores of random histories, and damage to them.
 
-use super::{DIR, State, Step, apply, compression, empty, history, merge_policy, open, options, perform};
+use super::{
+    DIR, State, Step, Write, apply, compression, empty, history, merge_policy, open, options, perform,
+};
 use bitcask::io::sim::{Rng, Sim, Survival};
 use bitcask::options::{MergeMode, Options, SyncMode};
 
@@ -51,6 +53,11 @@ pub fn store(seed: u64, steps: usize, left: Left) -> Store {
     for step in history(&mut rng, steps) {
         match step {
             Step::Write(write) => {
+                // For each key versions rise: repair without a manifest goes by them, and takes no cursor along.
+                let write = match write {
+                    Write::Apply(operations, _) => Write::Batch(operations),
+                    write => write,
+                };
                 perform(&db, &write).expect("a write on a healthy disk");
                 let mut next = states.last().expect("the first").clone();
                 apply(&mut next, &write);
