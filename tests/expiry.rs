@@ -358,3 +358,18 @@ fn a_deadline_past_the_end_of_time_is_the_end_of_time() {
     sim.set_clock_ns(u64::MAX - SLACK_NS);
     assert_eq!(asked_everywhere(&db, b"a"), Some(b"1".to_vec()));
 }
+
+#[test]
+fn a_deletion_that_expects_no_value_settles_one_that_has_expired() {
+    let sim = Sim::new(3);
+    sim.make_dirs(DIR);
+    let db = open(&sim, &options(SyncMode::None)).unwrap();
+    let now = sim.now_ns();
+    let short = WriteOptions { expiry: Expiry::AfterMs(1), expected: None };
+    assert!(db.put_with(b"k", b"1", &short).unwrap().version().is_some());
+    sim.advance_clock_ns(2_000_000);
+    let absent = WriteOptions { expected: Some(0), ..WriteOptions::default() };
+    assert_eq!(db.delete_with(b"k", &absent).unwrap(), Outcome::NotFound);
+    sim.set_clock_ns(now);
+    assert!(!db.exists(b"k").unwrap(), "no clock brings it back");
+}

@@ -67,13 +67,14 @@ fn version_0_is_that_of_a_key_without_a_value() {
     assert!(db.delete(b"deleted").expect("a deletion"));
     let _ = db.put_with(b"expired", b"1", &expiring(1)).expect("a put");
     sim.advance_clock_ns(1_000_000);
-    let bytes = written(&db);
     for key in [&b"never put"[..], b"deleted", b"expired"] {
+        let bytes = written(&db);
         assert_eq!(version(&db, key), 0);
         assert_eq!(db.put_with(key, b"2", &expecting(7)).expect("no error"), Outcome::Conflict(0));
         assert_eq!(db.delete_with(key, &expecting(7)).expect("no error"), Outcome::Conflict(0));
-        assert_eq!(db.delete_with(key, &expecting(0)).expect("no error"), Outcome::NotFound);
         assert_eq!(written(&db), bytes);
+        assert_eq!(db.delete_with(key, &expecting(0)).expect("no error"), Outcome::NotFound);
+        assert_eq!(written(&db) > bytes, key == b"expired", "that it is gone is written down");
     }
     for key in [&b"never put"[..], b"deleted", b"expired"] {
         let Ok(Outcome::Written(at)) = db.put_with(key, b"2", &expecting(0)) else { panic!("no put") };

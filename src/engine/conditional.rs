@@ -110,10 +110,13 @@ impl<E: Env> Db<E> {
         if let Some(version) = options.expected {
             let writer = match inner.lock_when(&[Expected { key, version }])? {
                 Locked::Conflict(current) => return Ok(Outcome::Conflict(current)),
-                Locked::Holds(_) if version == 0 => return Ok(Outcome::NotFound),
                 Locked::Holds(writer) => writer,
             };
-            return inner.append_one(writer, digest, &draft, key, &[]).map(Outcome::Written);
+            if version == 0 && inner.keydir.get(digest).is_none_or(|at| at.is_tombstone()) {
+                return Ok(Outcome::NotFound);
+            }
+            let written = inner.append_one(writer, digest, &draft, key, &[])?;
+            return Ok(if version == 0 { Outcome::NotFound } else { Outcome::Written(written) });
         }
         loop {
             let newest = inner.keydir.get(digest);

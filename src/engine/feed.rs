@@ -213,10 +213,11 @@ impl<E: Env> Feed<E> {
                 continue;
             }
             if self.segments.len() == 1 {
-                // It was not sealed yet when it was entered, so no merge has taken it or what follows it since.
+                // It was not sealed yet when it was entered, so no merge has taken it or what follows it since. Behind the
+                // next there may be a spare that is never listed.
                 let view = store.view.load_full();
                 let its_uid = first.uid;
-                let behind = view.segments().skip_while(|segment| segment.uid != its_uid).skip(1);
+                let behind = view.segments().skip_while(|segment| segment.uid != its_uid).nth(1);
                 self.segments.extend(behind.cloned());
             }
             let (first, next) = (&self.segments[0], self.segments.get(1));

@@ -13,7 +13,7 @@ use crate::io::env::Env;
 use crate::io::whole::read_full;
 use crate::segment::view::Segment;
 use crate::sync::Arc;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 /// A segment's uid and how much of it lies before a position.
 pub(super) type LogPlace = (u64, u64);
@@ -27,15 +27,20 @@ pub(super) struct Start<E: Env> {
 impl<E: Env> Inner<E> {
     /// Where a feed at `link` goes on; `None` when it cannot.
     pub(super) fn start_of_feed(&self, link: LogPlace) -> Result<Option<Start<E>>> {
-        // Before the view: what a merge takes afterwards is in neither.
-        let moved = self.manifest.lock().moved.clone();
         let writer = self.writer()?.lock();
         let view = self.view.load_full();
         let (active, end_link) = (writer.active().clone(), writer.end_link());
         let active_len = writer.active_len();
         drop(writer);
-        let segments: Vec<_> = view.segments().cloned().collect();
-        let Some(active_rank) = view.rank(active.slot) else { return Ok(None) };
+        // After the view: of what a merge has put in other segments' place by now, neither is there.
+        let manifest = self.manifest.lock();
+        let (listed, moved) = (manifest.segments.iter().map(|entry| entry.uid), manifest.moved.clone());
+        let listed: HashSet<_> = listed.collect();
+        drop(manifest);
+        // What a merge is about to write, and a spare, may never be listed.
+        let segments: Vec<_> = view.segments().filter(|at| listed.contains(&at.uid)).cloned().collect();
+        let active_rank = segments.iter().position(|segment| segment.uid == active.uid);
+        let Some(active_rank) = active_rank else { return Ok(None) };
         let end_of = |rank: usize| match rank == active_rank {
             true => active_len,
             false => segments[rank].readable_len(),
@@ -62,7 +67,7 @@ impl<E: Env> Inner<E> {
                 return Ok(None);
             }
         }
-        Ok(Some(Start { segments: segments[first..].iter().cloned().collect(), at }))
+        Ok(Some(Start { segments: segments[first..=active_rank].iter().cloned().collect(), at }))
     }
 
     /// Whether a segment, of which there are `len` bytes, goes on from `link`, as it was written. One without any, which is

@@ -65,6 +65,7 @@ impl<E: Env> Inner<E> {
             for entry in next.segments.iter_mut().filter(|entry| entry.uid == segment.uid) {
                 entry.state = SegmentState::Sealed(*sealed);
             }
+            next.last_sealed = Some((segment.uid, sealed.len));
         }
         let spare = if needs_spare { self.create_spare(&mut next).map(Some) } else { Ok(None) };
         if sealed.is_empty() && !matches!(spare, Ok(Some(_))) {

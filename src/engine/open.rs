@@ -283,6 +283,7 @@ fn first_manifest<E: Env>(
         backup: false,
         applied_cursor: None,
         moved: Vec::new(),
+        last_sealed: None,
         clean_close: None,
         segments: Vec::new(),
     };

@@ -71,6 +71,7 @@ impl<'e, E: Env> Salvage<'e, E> {
             // A replica that lost changes must not go on behind them.
             applied_cursor: None,
             moved: Vec::new(),
+            last_sealed: None,
             clean_close: None,
             segments: Vec::new(),
         };
@@ -139,8 +140,7 @@ impl<'e, E: Env> Salvage<'e, E> {
         let file = create_segment(self.dir, number)?;
         let name = names::segment(number);
         self.created.push(name.clone());
-        let last = self.manifest.segments.last();
-        let (predecessor_uid, predecessor_len) = last.map_or((0, 0), |last| (last.uid, last.kept_len()));
+        let (predecessor_uid, predecessor_len) = self.manifest.last_sealed.unwrap_or_default();
         let header =
             SegmentHeader { database: self.manifest.database, uid, number, predecessor_uid, predecessor_len };
         Ok(NewSegment { file, name, header })
@@ -153,6 +153,7 @@ impl<'e, E: Env> Salvage<'e, E> {
         let SegmentHeader { number, uid, database, .. } = place.header;
         let state = SegmentState::Sealed(sealed);
         self.manifest.segments.push(SegmentEntry { number, uid, run: None, state });
+        self.manifest.last_sealed = Some((uid, sealed.len));
         self.bytes += sealed.len;
         let name = names::hint(number);
         let file = self.dir.create(&name).map_err(|err| Error::io("create", &name, err))?;

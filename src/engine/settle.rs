@@ -107,7 +107,7 @@ impl<E: Env> Recovery<'_, E> {
     ) -> Result<Layout<FileOf<E>>> {
         let mut entries: Vec<_> = sealed.iter().map(|listed| listed.entry).collect();
         assembly.add_sealed(sealed)?;
-        let fresh = self.copy(&unsealed, last_link(&entries))?;
+        let fresh = self.copy(&unsealed)?;
         let mut active = None;
         let mut empty = Vec::new();
         for (at, listed) in unsealed.into_iter().enumerate() {
@@ -117,6 +117,7 @@ impl<E: Env> Recovery<'_, E> {
                 active = Some((listed, Sealed { len: durable, ..Sealed::default() }));
             } else if durable > RECORDS_AT {
                 let state = SegmentState::Sealed(self.judgement.surveys[at].count(&listed, durable)?);
+                self.next.last_sealed = Some((listed.entry.uid, durable));
                 entries.push(SegmentEntry { state, ..listed.entry });
                 assembly.add_listed(listed, durable, false)?;
             } else if listed.file_len == 0 && self.judgement.resume.is_some() {
@@ -124,7 +125,7 @@ impl<E: Env> Recovery<'_, E> {
                 empty.push(listed);
             }
         }
-        let predecessor = last_link(&entries);
+        let predecessor = self.next.last_sealed.unwrap_or_default();
         let copied = fresh.as_ref().map_or(0, |(_, tally)| tally.records);
         let (active, tally) = match active.or(fresh) {
             Some(ready) => ready,
@@ -165,11 +166,7 @@ impl<E: Env> Recovery<'_, E> {
     }
 
     /// Writes the records that are not proven durable to a new segment, and answers it with what it holds.
-    fn copy(
-        &mut self,
-        unsealed: &[Listed<FileOf<E>>],
-        sealed_link: (u64, u64),
-    ) -> Result<Option<(Listed<FileOf<E>>, Sealed)>> {
+    fn copy(&mut self, unsealed: &[Listed<FileOf<E>>]) -> Result<Option<(Listed<FileOf<E>>, Sealed)>> {
         let ranges = || {
             let whole = unsealed.iter().zip(&self.judgement.verdicts);
             whole.map(|(listed, verdict)| (listed, verdict.durable.max(RECORDS_AT), verdict.good))
@@ -179,7 +176,7 @@ impl<E: Env> Recovery<'_, E> {
         }
         let kept = ranges().filter(|(_, from, _)| *from > RECORDS_AT).last();
         let (predecessor_uid, predecessor_len) =
-            kept.map_or(sealed_link, |(at, from, _)| (at.entry.uid, from));
+            kept.map_or(self.next.last_sealed.unwrap_or_default(), |(at, from, _)| (at.entry.uid, from));
         let ranges: Vec<_> = ranges().filter(|(_, from, to)| from < to).collect();
         let mut listed = self.create()?;
         let header = SegmentHeader {
@@ -228,9 +225,4 @@ fn highest_number(names: &[String]) -> Result<u64> {
         Some((number, _)) => Ok(number),
         None => Ok(0),
     }
-}
-
-/// Uid and length of the last of `entries`, for the header of the segment that follows it.
-fn last_link(entries: &[SegmentEntry]) -> (u64, u64) {
-    entries.last().map_or((0, 0), |entry| (entry.uid, entry.kept_len()))
 }

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::format::coding::Id128;
 use crate::format::filter;
 use crate::format::hint::HintEntry;
+use crate::format::manifest::SegmentState;
 use crate::format::names;
 use crate::format::record::{Flags, Record};
 use crate::io::env::{Dir, Env};
@@ -132,7 +133,16 @@ impl<E: Env> Snapshot<E> {
         let view = store.view.load_full();
         let newest = view.segments().enumerate().rfind(|(_, segment)| segment.readable_len() > 0);
         let (active, active_len) = newest.map_or((0, 0), |(rank, segment)| (rank, segment.readable_len()));
-        let end = newest.map_or((0, 0), |(_, segment)| (segment.uid, active_len));
+        let manifest = store.manifest.lock();
+        let is_unsealed = |uid| {
+            let entry = manifest.segments.iter().find(|entry| entry.uid == uid);
+            entry.is_some_and(|entry| matches!(entry.state, SegmentState::Unsealed { .. }))
+        };
+        let end = match newest {
+            Some((_, segment)) if is_unsealed(segment.uid) => (segment.uid, active_len),
+            _ => manifest.last_sealed.unwrap_or_default(),
+        };
+        drop(manifest);
         Ok(Snapshot::new(store, view, active, active_len, end))
     }
 

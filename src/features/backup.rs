@@ -212,6 +212,9 @@ fn fill<D: Dir>(
                 Transferred::Copied
             }
         };
+        if matches!(entry.state, SegmentState::Unsealed { .. }) {
+            next.last_sealed = Some((entry.uid, len));
+        }
         let state = match (entry.state, kept) {
             (state @ SegmentState::Sealed(_), _) => state,
             (_, Some(state @ SegmentState::Sealed(earlier))) if earlier.len == len => state,

@@ -50,6 +50,9 @@ pub struct Manifest {
     pub applied_cursor: Option<Arc<[u8]>>,
     /// Where recoveries wrote again what cursors of feeds may point to.
     pub moved: Vec<Moved>,
+    /// Uid and length of the segment that was sealed last, which may have been merged since; what is written to empty
+    /// segments follows it. `None` when no segment was sealed yet.
+    pub last_sealed: Option<(u64, u64)>,
     /// What a clean close left; gone as soon as a writer opens.
     pub clean_close: Option<CleanClose>,
     /// The live segments, oldest first; the unsealed ones are at the end.
@@ -171,6 +174,10 @@ impl Manifest {
         if !self.moved.is_empty() {
             out.push_str("\n  ],\n");
         }
+        if let Some((uid, len)) = self.last_sealed.filter(|_| self.last_sealed != last_sealed(&self.segments))
+        {
+            let _ = writeln!(out, "  \"last_sealed\": {{\"uid\": \"{uid:016x}\", \"len\": {len}}},");
+        }
         if let Some(close) = &self.clean_close {
             let _ = writeln!(
                 out,
@@ -220,7 +227,16 @@ impl Manifest {
                 Some(read)
             }
         };
-        let manifest = Manifest {
+        let stated_sealed = match fields.optional("last_sealed") {
+            None => None,
+            Some(value) => {
+                let mut sealed = Fields::of("last_sealed", value.get())?;
+                let read = (sealed.hex("uid")?, sealed.number("len")?);
+                sealed.finish()?;
+                Some(read)
+            }
+        };
+        let mut manifest = Manifest {
             database: fields.id("database_id")?,
             history: fields.id("history_id")?,
             hash_secret: fields.id("hash_secret")?.0,
@@ -242,6 +258,7 @@ impl Manifest {
                 .into_iter()
                 .map(|moved| Moved::decode(moved.get()))
                 .collect::<Result<_, _>>()?,
+            last_sealed: None,
             clean_close,
             segments: fields
                 .entries("segments")?
@@ -250,6 +267,7 @@ impl Manifest {
                 .collect::<Result<_, _>>()?,
         };
         fields.finish()?;
+        manifest.last_sealed = stated_sealed.or_else(|| last_sealed(&manifest.segments));
         manifest.check()?;
         Ok(manifest)
     }
@@ -297,6 +315,12 @@ impl Manifest {
             _ => Ok(()),
         }
     }
+}
+
+/// Uid and length of the last sealed segment that is listed.
+fn last_sealed(segments: &[SegmentEntry]) -> Option<(u64, u64)> {
+    let is_sealed = |entry: &&SegmentEntry| matches!(entry.state, SegmentState::Sealed(_));
+    segments.iter().rfind(is_sealed).map(|entry| (entry.uid, entry.kept_len()))
 }
 
 impl Moved {
@@ -525,6 +549,7 @@ mod tests {
             backup: true,
             applied_cursor: Some([0x0a, 0xff].as_slice().into()),
             moved: vec![Moved { from: 5, start: 72, end: 160, to: 2, at: 72 }],
+            last_sealed: Some((6, 4096)),
             clean_close: Some(CleanClose { active: 8, len: 640, last_version: 1 << 60 }),
             segments: vec![
                 SegmentEntry { number: 7, uid: u64::MAX, run: Some(3), state: SegmentState::Sealed(sealed) },
@@ -550,6 +575,7 @@ mod tests {
         manifest.backup = false;
         manifest.applied_cursor = None;
         manifest.moved.clear();
+        manifest.last_sealed = None;
         manifest.segments.clear();
         assert_eq!(Manifest::decode(&manifest.encode()), Ok(manifest));
     }
@@ -601,6 +627,7 @@ mod tests {
             ("\"applied_cursor\": \"0aff\"", "\"applied_cursor\": \"\""),
             ("\"to\": \"0000000000000002\"", "\"to\": \"0000000000000003\""),
             ("\"start\": 72", "\"start\": 161"),
+            ("\"len\": 4096}", "\"len\": -1}"),
             ("\"history_id\"", "\"history\""),
         ] {
             assert!(body.contains(old), "{old}");

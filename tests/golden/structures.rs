@@ -144,6 +144,7 @@ fn a_manifest() {
         backup: false,
         applied_cursor: None,
         moved: Vec::new(),
+        last_sealed: Some((1, 4096)),
         clean_close: Some(CleanClose { active: 8, len: 640, last_version: 1 << 60 }),
         segments: vec![
             SegmentEntry { number: 6, uid: u64::MAX, run: Some(3), state: SegmentState::Sealed(sealed) },
@@ -178,6 +179,7 @@ crc32c 6a1de762
     );
     manifest.clean_close = None;
     manifest.segments.clear();
+    manifest.last_sealed = None;
     assert_eq!(
         String::from_utf8_lossy(&manifest.encode()),
         r#"{
