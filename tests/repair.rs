@@ -444,10 +444,10 @@ fn a_repair_that_fails_anywhere_leaves_nothing_and_can_be_done_again() {
     let (sim, expected) = damaged();
     let source = sim.contents(DIR);
     let mut failed = 0;
-    for nth in 1.. {
+    for (nth, errno) in (1..).flat_map(|nth| [(nth, libc::EIO), (nth, libc::ENOSPC)]) {
         let image = sim.crash(sim.op_count(), Survival::Everything);
         image.make_dirs(DEST);
-        image.fail(FaultPlan::nth(nth).errno([libc::EIO, libc::ENOSPC][usize::from(nth % 2 == 0)]));
+        image.fail(FaultPlan::nth(nth).errno(errno));
         let outcome = repair(&image, Path::new(DIR), Path::new(DEST));
         let fired = image.faults_fired() > 0;
         image.clear_faults();

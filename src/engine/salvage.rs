@@ -172,7 +172,9 @@ impl<'e, E: Env> Salvage<'e, E> {
         self.dir.sync().map_err(|err| Error::io("sync", self.path, err))?;
         manifest_file::replace(self.dir, &self.manifest).map_err(|failed| {
             // It may stand, and then it lists them.
-            self.is_finished |= matches!(failed, manifest_file::ReplaceError::Unknown(_));
+            let is_absent = |err: std::io::Error| err.kind() == std::io::ErrorKind::NotFound;
+            let stands = || !self.dir.open(names::MANIFEST, false).is_err_and(is_absent);
+            self.is_finished |= matches!(failed, manifest_file::ReplaceError::Unknown(_)) && stands();
             failed.into_error()
         })?;
         self.is_finished = true;
