@@ -8,6 +8,7 @@
 //! `BITCASK_BESIDE_SEEDS` and `BITCASK_BESIDE_FIRST_SEED` choose the histories; a failure prints the seed.
 
 #[path = "support/gated.rs"]
+#[allow(dead_code, reason = "each test program uses its own part")]
 mod gated;
 mod support;
 

@@ -5,18 +5,21 @@
 
 mod support;
 
-use bitcask::engine::Db;
+use bitcask::engine::{Db, Expiry, Outcome, WriteOptions};
 use bitcask::features::batch::Batch;
+use bitcask::features::expiry::Ttl;
 use bitcask::features::repair::repair;
-use bitcask::features::scan::ScanOptions;
+use bitcask::features::scan::{Scan, ScanOptions};
 use bitcask::features::verify::verify;
 use bitcask::io::sim::Sim;
 use bitcask::options::{Codec, Compression, Options, SyncMode};
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, prop_oneof};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
-use std::collections::BTreeMap;
 use std::path::Path;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use support::{open, setting};
 
 const MAX_KEY_LEN: usize = 64 << 10;
@@ -33,11 +36,44 @@ struct Value {
     first: u8,
 }
 
+/// How long a value lasts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Lasts {
+    Short,
+    Long,
+}
+
+const SHORT_MS: u64 = 10_000;
+const LONG_MS: u64 = 1 << 40;
+
+impl Lasts {
+    fn ms(self) -> u64 {
+        if self == Lasts::Short { SHORT_MS } else { LONG_MS }
+    }
+}
+
+/// What a write expects of a key's version.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Expects {
+    Right,
+    Wrong,
+}
+
 #[derive(Clone, Debug)]
 enum Operation {
     Put(KeyNumber, Value),
     PutJson(KeyNumber, u16),
     Delete(KeyNumber),
+    PutWith(KeyNumber, Value, Option<Lasts>, Option<Expects>),
+    DeleteWith(KeyNumber, Expects),
+    /// With what is expected of the first key named.
+    BatchWith(Vec<(KeyNumber, Option<Value>)>, Option<Lasts>, Expects),
+    Count(KeyNumber, i8),
+    Expire(KeyNumber, Lasts),
+    Persist(KeyNumber),
+    Ttl(KeyNumber),
+    /// More than a short time.
+    PassTime,
     Batch(Vec<(KeyNumber, Option<Value>)>),
     /// From one key on, up to but not including another.
     DeleteRange(KeyNumber, KeyNumber),
@@ -45,7 +81,7 @@ enum Operation {
     Exists(KeyNumber),
     GetMany(Vec<KeyNumber>),
     GetPinned(KeyNumber),
-    Count,
+    CountKeys,
     Sync,
     LogThread,
     MergeThread,
@@ -105,18 +141,31 @@ fn value() -> impl Strategy<Value = Value> {
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
-    let batch = vec((key_number(), proptest::option::weighted(0.7, value())), 0..6);
+    let batch = || vec((key_number(), proptest::option::weighted(0.7, value())), 0..6);
+    let lasts = || prop_oneof![Just(Lasts::Short), Just(Lasts::Long)];
+    let lasts_or_not = move || prop_oneof![Just(None), Just(Some(Lasts::Short)), Just(Some(Lasts::Long))];
+    let expects = || prop_oneof![2 => Just(Expects::Right), 1 => Just(Expects::Wrong)];
+    let put_with = (key_number(), value(), lasts_or_not(), proptest::option::of(expects()));
     prop_oneof![
         20 => (key_number(), value()).prop_map(|(key, value)| Operation::Put(key, value)),
         3 => (key_number(), 0..999u16).prop_map(|(key, number)| Operation::PutJson(key, number)),
         8 => key_number().prop_map(Operation::Delete),
-        6 => batch.prop_map(Operation::Batch),
+        6 => batch().prop_map(Operation::Batch),
+        5 => put_with.prop_map(|(key, value, lasts, expects)| Operation::PutWith(key, value, lasts, expects)),
+        2 => (key_number(), expects()).prop_map(|(key, expects)| Operation::DeleteWith(key, expects)),
+        2 => (batch(), lasts_or_not(), expects())
+            .prop_map(|(batch, lasts, expects)| Operation::BatchWith(batch, lasts, expects)),
+        3 => (key_number(), proptest::num::i8::ANY).prop_map(|(key, delta)| Operation::Count(key, delta)),
+        2 => (key_number(), lasts()).prop_map(|(key, lasts)| Operation::Expire(key, lasts)),
+        1 => key_number().prop_map(Operation::Persist),
+        2 => key_number().prop_map(Operation::Ttl),
+        2 => Just(Operation::PassTime),
         2 => (key_number(), key_number()).prop_map(|(from, to)| Operation::DeleteRange(from, to)),
         4 => key_number().prop_map(Operation::Get),
         2 => key_number().prop_map(Operation::Exists),
         1 => vec(key_number(), 0..70).prop_map(Operation::GetMany),
         2 => key_number().prop_map(Operation::GetPinned),
-        2 => Just(Operation::Count),
+        2 => Just(Operation::CountKeys),
         3 => Just(Operation::Sync),
         6 => Just(Operation::LogThread),
         3 => Just(Operation::MergeThread),
@@ -155,7 +204,55 @@ fn sequence() -> impl Strategy<Value = Sequence> {
     )
 }
 
-type Model = BTreeMap<Vec<u8>, Vec<u8>>;
+/// What the store is to hold.
+#[derive(Clone, Default)]
+struct Model {
+    values: BTreeMap<Vec<u8>, (Vec<u8>, Option<Lasts>)>,
+    /// Keys that may still be counted.
+    expired: BTreeSet<Vec<u8>>,
+}
+
+impl Model {
+    fn get(&self, key: &[u8]) -> Option<&Vec<u8>> {
+        Some(&self.values.get(key)?.0)
+    }
+
+    fn lasts(&self, key: &[u8]) -> Option<Option<Lasts>> {
+        Some(self.values.get(key)?.1)
+    }
+
+    fn contains_key(&self, key: &[u8]) -> bool {
+        self.values.contains_key(key)
+    }
+
+    fn insert(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.insert_for(key, value, None);
+    }
+
+    fn insert_for(&mut self, key: Vec<u8>, value: Vec<u8>, lasts: Option<Lasts>) {
+        self.expired.remove(&key);
+        self.values.insert(key, (value, lasts));
+    }
+
+    /// Whether it had a value.
+    fn remove(&mut self, key: &[u8]) -> bool {
+        self.expired.remove(key);
+        self.values.remove(key).is_some()
+    }
+
+    fn pass_time(&mut self) {
+        let is_short = |(_, lasts): &(Vec<u8>, Option<Lasts>)| *lasts == Some(Lasts::Short);
+        let gone = self.values.iter().filter(|(_, value)| is_short(value));
+        self.expired.extend(gone.map(|(key, _)| key.clone()));
+        self.values.retain(|_, value| !is_short(value));
+    }
+
+    fn check_count(&self, count: u64) -> Result<(), TestCaseError> {
+        let live = self.values.len() as u64;
+        let right = (live..=live + self.expired.len() as u64).contains(&count);
+        check(right, || format!("count says {count}, there are {live}"))
+    }
+}
 
 fn check(right: bool, what: impl FnOnce() -> String) -> Result<(), TestCaseError> {
     if right { Ok(()) } else { Err(TestCaseError::fail(what())) }
@@ -165,7 +262,18 @@ fn failed(err: bitcask::Error) -> TestCaseError {
     TestCaseError::fail(err.to_string())
 }
 
-/// Compares every key and the count.
+/// A walk through all keys in one direction.
+fn walked(db: &Db<Sim>, reverse: bool) -> bitcask::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let options = ScanOptions { reverse, ..ScanOptions::default() };
+    let mut scan = Scan::new(Arc::new(db.snapshot()?), &options)?;
+    let mut found = Vec::new();
+    while scan.advance()? {
+        found.extend(scan.key().zip(scan.value()).map(|(key, value)| (key.to_vec(), value.to_vec())));
+    }
+    Ok(found)
+}
+
+/// Compares every key, the walks through them and the count.
 fn compare(db: &Db<Sim>, model: &Model) -> Result<(), TestCaseError> {
     for number in 0..KEY_NUMBERS {
         let key = key_bytes(number);
@@ -174,22 +282,72 @@ fn compare(db: &Db<Sim>, model: &Model) -> Result<(), TestCaseError> {
         let exists = db.exists(&key).map_err(failed)?;
         check(exists == model.contains_key(&key), || format!("exists of key {number} says {exists}"))?;
     }
+    for reverse in [false, true] {
+        let mut found = walked(db, reverse).map_err(failed)?;
+        if reverse {
+            found.reverse();
+        }
+        let expected = model.values.iter().map(|(key, (value, _))| (key, value));
+        check(expected.eq(found.iter().map(|(key, value)| (key, value))), || {
+            format!("another walk, reverse: {reverse}")
+        })?;
+    }
     let count = db.count().map_err(failed)?;
-    check(count == model.len() as u64, || format!("count says {count}, there are {}", model.len()))
+    model.check_count(count)
+}
+
+/// The version that a key is at, or one that it is not at.
+fn expected(db: &Db<Sim>, key: &[u8], expects: Expects) -> Result<(u64, u64), TestCaseError> {
+    let current = db.meta(key).map_err(failed)?.map_or(0, |meta| meta.version);
+    Ok((current, if expects == Expects::Right { current } else { current + 1 }))
+}
+
+fn write_options(lasts: Option<Lasts>, expected: Option<u64>) -> WriteOptions {
+    let expiry = lasts.map_or(Expiry::Default, |lasts| Expiry::AfterMs(lasts.ms()));
+    WriteOptions { expiry, expected }
+}
+
+fn add_to_counter(db: &Db<Sim>, model: &mut Model, key: Vec<u8>, delta: i64) -> Result<(), TestCaseError> {
+    let sum = match model.get(&key).map(|value| <[u8; 8]>::try_from(&value[..])) {
+        None => Some(delta),
+        Some(Ok(bytes)) => i64::from_le_bytes(bytes).checked_add(delta),
+        Some(Err(_)) => None,
+    };
+    match (sum, db.counter_add(&key, delta)) {
+        (Some(sum), Ok(answer)) if answer == sum => {
+            let lasts = model.lasts(&key).flatten();
+            model.insert_for(key, sum.to_le_bytes().to_vec(), lasts);
+            Ok(())
+        }
+        (None, Err(bitcask::Error::Invalid(_))) => Ok(()),
+        (sum, answer) => check(false, || format!("counter_add answered {answer:?} instead of {sum:?}")),
+    }
 }
 
 fn write_batch(
     db: &Db<Sim>,
     model: &mut Model,
     operations: &[(KeyNumber, Option<Value>)],
+    lasts: Option<Lasts>,
+    expects: Expects,
 ) -> Result<(), TestCaseError> {
     let mut batch = Batch::new();
+    if let Some((number, _)) = operations.first() {
+        let key = key_bytes(*number);
+        let (current, version) = expected(db, &key, expects)?;
+        batch.expect(&key, version).map_err(failed)?;
+        if expects == Expects::Wrong {
+            batch.put(&key, b"refused").map_err(failed)?;
+            let outcome = db.write(&batch).map_err(failed)?;
+            return check(outcome == Outcome::Conflict(current), || format!("{outcome:?} at {current}"));
+        }
+    }
     for &(number, value) in operations {
         let key = key_bytes(number);
         match value.map(value_bytes) {
             Some(value) => {
                 batch.put(&key, &value).map_err(failed)?;
-                model.insert(key, value);
+                model.insert_for(key, value, lasts);
             }
             None => {
                 batch.delete(&key).map_err(failed)?;
@@ -197,7 +355,8 @@ fn write_batch(
             }
         }
     }
-    db.write(&batch).map(|_| ()).map_err(failed)
+    let outcome = db.write_with(&batch, &write_options(lasts, None)).map_err(failed)?;
+    check(outcome.version().is_some(), || format!("a batch answered {outcome:?}"))
 }
 
 fn get_many(db: &Db<Sim>, model: &Model, numbers: &[KeyNumber]) -> Result<(), TestCaseError> {
@@ -245,7 +404,7 @@ fn run(sequence: &Sequence) -> Result<(), TestCaseError> {
     };
     let sim = Sim::new(1);
     sim.make_dirs(support::DIR);
-    let mut model = Model::new();
+    let mut model = Model::default();
     let mut db = open(&sim, &options).map_err(failed)?;
     let mut last_version = 0;
     let mut repaired = 0;
@@ -269,16 +428,83 @@ fn run(sequence: &Sequence) -> Result<(), TestCaseError> {
             Operation::Delete(number) => {
                 let key = key_bytes(*number);
                 let deleted = db.delete(&key).map_err(failed)?;
-                check(deleted == model.remove(&key).is_some(), || format!("delete answered {deleted}"))?;
+                check(deleted == model.remove(&key), || format!("delete answered {deleted}"))?;
             }
-            Operation::Batch(operations) => write_batch(&db, &mut model, operations)?,
+            Operation::Batch(operations) => {
+                write_batch(&db, &mut model, operations, None, Expects::Right)?;
+            }
+            Operation::BatchWith(operations, lasts, expects) => {
+                write_batch(&db, &mut model, operations, *lasts, *expects)?;
+            }
+            Operation::PutWith(number, value, lasts, expects) => {
+                let (key, value) = (key_bytes(*number), value_bytes(*value));
+                let (current, version) = expected(&db, &key, expects.unwrap_or(Expects::Right))?;
+                let options = write_options(*lasts, expects.map(|_| version));
+                let outcome = db.put_with(&key, &value, &options).map_err(failed)?;
+                if *expects == Some(Expects::Wrong) {
+                    check(outcome == Outcome::Conflict(current), || format!("{outcome:?} at {current}"))?;
+                } else {
+                    let written =
+                        outcome.version().is_some_and(|version| version > last_version.max(current));
+                    check(written, || format!("{outcome:?} after {last_version}"))?;
+                    model.insert_for(key, value, *lasts);
+                }
+            }
+            Operation::DeleteWith(number, expects) => {
+                let key = key_bytes(*number);
+                let (current, version) = expected(&db, &key, *expects)?;
+                let outcome = db.delete_with(&key, &write_options(None, Some(version))).map_err(failed)?;
+                let right = match (expects, current) {
+                    (Expects::Wrong, _) => outcome == Outcome::Conflict(current),
+                    (Expects::Right, 0) => outcome == Outcome::NotFound && !model.contains_key(&key),
+                    (Expects::Right, _) => outcome.version().is_some() && model.remove(&key),
+                };
+                check(right, || format!("{outcome:?} at {current}"))?;
+            }
+            Operation::Count(number, delta) => {
+                add_to_counter(&db, &mut model, key_bytes(*number), i64::from(*delta))?;
+            }
+            Operation::Expire(number, lasts) => {
+                let key = key_bytes(*number);
+                let expires = db.expire(&key, lasts.ms()).map_err(failed)?;
+                check(expires == model.contains_key(&key), || format!("expire answered {expires}"))?;
+                if let Some(value) = model.get(&key).cloned() {
+                    model.insert_for(key, value, Some(*lasts));
+                }
+            }
+            Operation::Persist(number) => {
+                let key = key_bytes(*number);
+                let persists = db.persist(&key).map_err(failed)?;
+                check(persists == model.contains_key(&key), || format!("persist answered {persists}"))?;
+                if let Some(value) = model.get(&key).cloned() {
+                    model.insert(key, value);
+                }
+            }
+            Operation::Ttl(number) => {
+                let key = key_bytes(*number);
+                let ttl = db.ttl(&key).map_err(failed)?;
+                let right = match model.lasts(&key) {
+                    None => ttl.is_none(),
+                    Some(None) => ttl == Some(Ttl::Unlimited),
+                    Some(Some(Lasts::Short)) => matches!(ttl, Some(Ttl::Ms(ms)) if ms <= SHORT_MS),
+                    Some(Some(Lasts::Long)) => matches!(ttl, Some(Ttl::Ms(ms)) if ms > SHORT_MS),
+                };
+                check(right, || format!("ttl answered {ttl:?}"))?;
+            }
+            Operation::PassTime => {
+                sim.advance_clock_ns(2 * SHORT_MS * 1_000_000);
+                model.pass_time();
+                if let Some((_, shown)) = &mut reader {
+                    shown.pass_time();
+                }
+            }
             Operation::DeleteRange(from, to) => {
                 let (lower, upper) = (&key_bytes(*from)[..], &key_bytes(*to)[..]);
-                let before = model.len();
-                model.retain(|key, _| &key[..] < lower || !upper.is_empty() && &key[..] >= upper);
+                let before = model.values.len();
+                model.values.retain(|key, _| &key[..] < lower || !upper.is_empty() && &key[..] >= upper);
                 let range = ScanOptions { lower, upper, ..ScanOptions::default() };
                 let deleted = db.delete_range(&range).map_err(failed)?;
-                check(deleted == (before - model.len()) as u64, || format!("{deleted} were deleted"))?;
+                check(deleted == (before - model.values.len()) as u64, || format!("{deleted} were deleted"))?;
             }
             Operation::Get(number) => {
                 let key = key_bytes(*number);
@@ -297,9 +523,9 @@ fn run(sequence: &Sequence) -> Result<(), TestCaseError> {
                 let value = pin.as_ref().map(|pin| pin.value());
                 check(value == model.get(&key).map(Vec::as_slice), || format!("pin of key {number}"))?;
             }
-            Operation::Count => {
+            Operation::CountKeys => {
                 let count = db.count().map_err(failed)?;
-                check(count == model.len() as u64, || format!("count says {count}"))?;
+                model.check_count(count)?;
             }
             Operation::Sync => {
                 db.sync().map_err(failed)?;
@@ -343,7 +569,7 @@ fn run(sequence: &Sequence) -> Result<(), TestCaseError> {
             Operation::Verify => {
                 let found = verify(&sim, Path::new(support::DIR)).map_err(failed)?;
                 check(found.is_sound(), || found.to_json())?;
-                check(found.records - found.tombstones >= model.len() as u64, || found.to_json())?;
+                check(found.records - found.tombstones >= model.values.len() as u64, || found.to_json())?;
             }
             Operation::Repair => {
                 db.close().map_err(failed)?;

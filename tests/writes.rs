@@ -1,5 +1,8 @@
 //! Writes that say what must be there: expected versions, batches with preconditions, counters.
 
+#[path = "support/gated.rs"]
+#[allow(dead_code, reason = "each test program uses its own part")]
+mod gated;
 mod support;
 
 use bitcask::Error;
@@ -8,7 +11,11 @@ use bitcask::features::batch::Batch;
 use bitcask::features::scan::{Scan, ScanOptions};
 use bitcask::io::sim::Sim;
 use bitcask::options::{MergeMode, MergePolicy, Options, SyncMode};
-use std::sync::Arc;
+use gated::Gated;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier, OnceLock, Weak};
+use std::thread;
 use support::{DIR, open, options};
 
 fn manual() -> Options {
@@ -224,4 +231,137 @@ fn a_read_only_handle_takes_none_of_these_writes() {
     assert!(matches!(db.expire(b"k", 1), Err(Error::ReadOnly)));
     assert!(matches!(db.persist(b"k"), Err(Error::ReadOnly)));
     assert!(version(&db, b"k") > 0);
+}
+
+const THREADS: usize = 4;
+
+#[test]
+fn of_threads_that_expect_the_same_version_just_one_gets_through() {
+    let (_sim, db) = fresh();
+    let (start, winners) = (Barrier::new(THREADS), AtomicUsize::new(0));
+    for round in 0..100u8 {
+        let current = version(&db, b"k");
+        winners.store(0, Ordering::Relaxed);
+        thread::scope(|scope| {
+            for number in 0..THREADS {
+                let (db, start, winners) = (&db, &start, &winners);
+                scope.spawn(move || {
+                    let mut batch = Batch::new();
+                    batch.put(b"k", &[round, 9]).expect("room");
+                    batch.expect(b"k", current).expect("room");
+                    start.wait();
+                    let outcome = match number {
+                        0 => db.write(&batch),
+                        _ => db.put_with(b"k", &[round, 1], &expecting(current)),
+                    };
+                    match outcome.expect("no error") {
+                        Outcome::Written(_) => drop(winners.fetch_add(1, Ordering::Relaxed)),
+                        other => assert!(matches!(other, Outcome::Conflict(at) if at > current)),
+                    }
+                });
+            }
+        });
+        assert_eq!(winners.load(Ordering::Relaxed), 1, "round {round}");
+        assert!(version(&db, b"k") > current);
+    }
+}
+
+#[test]
+fn what_threads_add_to_a_counter_beside_merges_is_all_in_it() {
+    const EACH: usize = 300;
+    let (sim, db) = fresh();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let adding: Vec<_> = (0..THREADS)
+            .map(|number| {
+                let db = &db;
+                scope.spawn(move || {
+                    for at in 0..EACH {
+                        db.counter_add(&[(at % 3).to_le_bytes()[0]], 1).expect("a counter");
+                        if number == 0 && at % 50 == 0 {
+                            db.put(b"other", &[0; 200]).expect("a put");
+                        }
+                    }
+                })
+            })
+            .collect();
+        let merging = scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                db.step_log_thread().expect("jobs");
+                db.merge(&MergePolicy::everything()).expect("a merge");
+            }
+        });
+        adding.into_iter().for_each(|thread| thread.join().expect("no panic"));
+        done.store(true, Ordering::Relaxed);
+        merging.join().expect("no panic");
+    });
+    let sums = |db: &Db<Sim>| [0u8, 1, 2].map(|key| db.counter_add(&[key], 0).expect("a counter"));
+    let each = i64::try_from(THREADS * EACH / 3).expect("a small number");
+    assert_eq!(sums(&db), [each; 3]);
+    db.close().expect("a close");
+    assert_eq!(sums(&open(&sim, &manual()).expect("it opens")), [each; 3]);
+}
+
+/// At the first read of each from a file somebody else adds to the counter, which takes the write mutex: if the reader held
+/// it, both would wait for ever. And what was added is not lost.
+#[test]
+fn what_a_write_depends_on_is_read_without_the_write_mutex() {
+    let sim = Sim::new(5);
+    sim.make_dirs(DIR);
+    let (writer, armed, reads) = (
+        Arc::new(OnceLock::<Weak<Db<Gated>>>::new()),
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicUsize::new(0)),
+    );
+    let read = {
+        let (writer, armed, reads) = (writer.clone(), armed.clone(), reads.clone());
+        move || {
+            if let Some(db) =
+                writer.get().and_then(Weak::upgrade).filter(|_| armed.swap(false, Ordering::Relaxed))
+            {
+                reads.fetch_add(1, Ordering::Relaxed);
+                let (done, waits) = std::sync::mpsc::channel();
+                thread::spawn(move || {
+                    db.counter_add(b"c", 10).expect("a counter");
+                    drop(db);
+                    done.send(()).expect("it is waited for");
+                });
+                let limit = std::time::Duration::from_secs(20);
+                waits
+                    .recv_timeout(limit)
+                    .map_err(|_| std::io::Error::other("the write mutex is held over a read"))?;
+            }
+            Ok(())
+        }
+    };
+    let world = Gated::new(&sim, Arc::new(|| Ok(()))).with_reads(Arc::new(read));
+    let db = Arc::new(Db::open(world, Path::new(DIR), &manual()).expect("a new store"));
+    writer.set(Arc::downgrade(&db)).expect("once");
+    let at = db.put_with(b"k", b"{}", &expiring(1 << 40)).expect("a put").version().expect("a version");
+    let mut batch = Batch::new();
+    batch.put(b"b", b"").expect("room");
+    batch.expect(b"k", at).expect("room");
+    type Write<'a> = (&'a str, &'a dyn Fn() -> bool);
+    let writes: [Write<'_>; 8] = [
+        ("a batch", &|| matches!(db.write(&batch), Ok(Outcome::Written(_)))),
+        ("a put", &|| matches!(db.put_with(b"k", b"{}", &expecting(at)), Ok(Outcome::Written(_)))),
+        ("expire", &|| db.expire(b"k", 1 << 40).expect("a key")),
+        ("a deletion of what may expire", &|| db.delete(b"k").expect("a deletion")),
+        ("a counter", &|| db.counter_add(b"c", 1).expect("a counter") == 51),
+        ("a patch", &|| {
+            db.put(b"j", b"{}").expect("a put");
+            db.patch_json(b"j", b"{\"a\": 1}").expect("a patch")
+        }),
+        ("persist", &|| db.persist(b"j").expect("a key")),
+        ("a deletion", &|| {
+            let at = db.meta(b"j").expect("it reads").expect("a value").version;
+            matches!(db.delete_with(b"j", &expecting(at)), Ok(Outcome::Written(_)))
+        }),
+    ];
+    for (what, write) in writes {
+        let before = reads.load(Ordering::Relaxed);
+        armed.store(true, Ordering::Relaxed);
+        assert!(write(), "{what}");
+        assert_eq!(reads.load(Ordering::Relaxed), before + 1, "{what} read nothing");
+    }
 }

@@ -4,7 +4,7 @@
 //! `kill -9`: than the last acknowledged write), batches whole or absent. What a store is found to hold it still holds
 //! after all that can be merged was merged.
 
-use super::{DIR, State, Write, apply, empty, observe_with, open, perform};
+use super::{DIR, State, Write, apply, check_walks, empty, observe_with, open, perform};
 use bitcask::Error;
 use bitcask::engine::Db;
 use bitcask::features::verify::verify;
@@ -125,7 +125,7 @@ impl Run {
         let reader = open(image, &Options { read_only: true, ..self.options.clone() });
         let read = reader.ok().map(|db| observe_with(&db, self.expired)).transpose()?;
         let db = open(image, &self.options).map_err(|err| format!("open: {err}"))?;
-        let found = observe_with(&db, self.expired)?;
+        let found = observed(&db, self.expired)?;
         match read {
             None if found != empty() => return Err("a writer opens what a reader refuses".to_string()),
             Some(read) if read != found => {
@@ -148,7 +148,7 @@ impl Run {
         }
         if self.merges_after {
             self.merge_everything(&db)?;
-            let merged = observe_with(&db, self.expired)?;
+            let merged = observed(&db, self.expired)?;
             if merged != found {
                 return Err(format!("{found:?} before all is merged, {merged:?} after it"));
             }
@@ -227,6 +227,13 @@ fn is_sound(image: &Sim) -> Judged<()> {
         Err(_) if !image.has_dir(DIR) || !image.files(DIR).contains_key(names::MANIFEST) => Ok(()),
         Err(err) => Err(format!("verify: {err}")),
     }
+}
+
+/// What the store holds, as reads and walks agree.
+fn observed(db: &Db<Sim>, expired: u64) -> Judged<State> {
+    let state = observe_with(db, expired)?;
+    check_walks(db, &state)?;
+    Ok(state)
 }
 
 fn index(writes: u64) -> usize {

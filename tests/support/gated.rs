@@ -16,13 +16,19 @@ pub type Gate = Arc<dyn Fn() -> io::Result<()> + Send + Sync>;
 pub struct Gated {
     sim: Sim,
     gate: Gate,
+    reads: Gate,
     token: Arc<AtomicU64>,
 }
 
 impl Gated {
     /// A process of `sim`.
     pub fn new(sim: &Sim, gate: Gate) -> Self {
-        Gated { sim: sim.clone(), gate, token: Arc::new(AtomicU64::new(1)) }
+        Gated { sim: sim.clone(), gate, reads: Arc::new(|| Ok(())), token: Arc::new(AtomicU64::new(1)) }
+    }
+
+    /// The same with a gate of its own for reads from files, which they come to last.
+    pub fn with_reads(self, reads: Gate) -> Self {
+        Gated { reads, ..self }
     }
 
     /// From now on dropping a handle frees memory and descriptors only, as the end of a killed process does.
@@ -36,7 +42,8 @@ impl Env for Gated {
 
     fn open_dir(&self, path: &Path, options: DirOptions) -> io::Result<GatedDir> {
         (self.gate)()?;
-        Ok(GatedDir { dir: self.sim.open_dir(path, options)?, gate: self.gate.clone() })
+        let dir = self.sim.open_dir(path, options)?;
+        Ok(GatedDir { dir, gate: self.gate.clone(), reads: self.reads.clone() })
     }
 
     fn now_ns(&self) -> u64 {
@@ -64,11 +71,12 @@ impl Env for Gated {
 pub struct GatedDir {
     dir: SimDir,
     gate: Gate,
+    reads: Gate,
 }
 
 impl GatedDir {
     fn passed(&self, file: SimFile) -> GatedFile {
-        GatedFile { file, gate: self.gate.clone() }
+        GatedFile { file, gate: self.gate.clone(), reads: self.reads.clone() }
     }
 }
 
@@ -138,6 +146,7 @@ impl Dir for GatedDir {
 pub struct GatedFile {
     file: SimFile,
     gate: Gate,
+    reads: Gate,
 }
 
 impl File for GatedFile {
@@ -150,6 +159,7 @@ impl File for GatedFile {
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         (self.gate)()?;
+        (self.reads)()?;
         self.file.read_at(buf, offset)
     }
 

@@ -6,9 +6,9 @@ pub mod crashes;
 pub mod damaged;
 pub mod feeds;
 
-use bitcask::engine::{Change, Db};
+use bitcask::engine::{Change, Db, Outcome, WriteOptions};
 use bitcask::features::batch::Batch;
-use bitcask::features::scan::ScanOptions;
+use bitcask::features::scan::{Scan, ScanOptions};
 use bitcask::format::dictionary_record::KIND;
 use bitcask::format::record::{Flags, RecordHeader};
 use bitcask::format::segment_header::SEGMENT_HEADER_LEN;
@@ -17,6 +17,7 @@ use bitcask::io::sim::{Rng, Sim};
 use bitcask::options::{Codec, Compression, MergePolicy, Options, SyncMode};
 use bitcask::{Error, Result};
 use std::path::Path;
+use std::sync::Arc;
 
 /// Where every simulated store lives.
 pub const DIR: &str = "/store";
@@ -30,7 +31,15 @@ pub enum Write {
     Put(usize, u32),
     /// Delete a key.
     Delete(usize),
-    /// A batch of puts and deletions.
+    /// Put a value if the key is at the version that it is at.
+    PutExpecting(usize, u32),
+    /// Add 1 to a counter; another value is put again as it is.
+    Count(usize),
+    /// Let a value expire in the far future.
+    Expire(usize),
+    /// Let it not.
+    Persist(usize),
+    /// A batch of puts and deletions. One of an even number of operations says at which version its first key is.
     Batch(Vec<(usize, Option<u32>)>),
     /// The same as changes of another store, with a cursor of this number.
     Apply(Vec<(usize, Option<u32>)>, u32),
@@ -91,9 +100,15 @@ fn document(value: u32) -> Vec<u8> {
     text.into_bytes()
 }
 
+/// The first value of a counter; each has its number in the upper half.
+pub const COUNTER: u32 = 1 << 31;
+
 /// The bytes of value number `value`: any length, now and then longer than what the writer assembles. Every other one
 /// repeats itself.
 pub fn value(value: u32) -> Vec<u8> {
+    if value >= COUNTER {
+        return (u64::from(value) << 32).to_le_bytes().to_vec();
+    }
     if value >= DOCUMENTS {
         let mut bytes = document(value);
         bytes.extend_from_slice(&value.to_le_bytes());
@@ -126,7 +141,11 @@ pub fn history(rng: &mut Rng, len: usize) -> Vec<Step> {
     };
     (0..len)
         .map(|_| match rng.below(100) {
-            0..=54 => Step::Write(Write::Put(rng.below(KEYS), fresh())),
+            0..=44 => Step::Write(Write::Put(rng.below(KEYS), fresh())),
+            45..=47 => Step::Write(Write::PutExpecting(rng.below(KEYS), fresh())),
+            48..=50 => Step::Write(Write::Count(rng.below(KEYS))),
+            51..=52 => Step::Write(Write::Expire(rng.below(KEYS))),
+            53..=54 => Step::Write(Write::Persist(rng.below(KEYS))),
             55..=67 => Step::Write(Write::Delete(rng.below(KEYS))),
             68..=69 => Step::Write(Write::DeleteRange(rng.below(KEYS), rng.below(KEYS))),
             70..=79 => {
@@ -225,7 +244,9 @@ pub fn merge_policy(percent: u64) -> MergePolicy {
 /// Does `write` to the model.
 pub fn apply(state: &mut State, write: &Write) {
     match write {
-        Write::Put(key, value) => state[*key] = Some(*value),
+        Write::Put(key, value) | Write::PutExpecting(key, value) => state[*key] = Some(*value),
+        Write::Count(key) => state[*key] = counted(state[*key]),
+        Write::Expire(_) | Write::Persist(_) => {}
         Write::Delete(key) => state[*key] = None,
         Write::Batch(operations) => operations.iter().for_each(|(key, value)| state[*key] = *value),
         Write::Apply(operations, cursor) => {
@@ -240,10 +261,45 @@ pub fn apply(state: &mut State, write: &Write) {
     }
 }
 
+/// What adding to a counter makes of a value.
+fn counted(value: Option<u32>) -> Option<u32> {
+    match value {
+        None => Some(COUNTER),
+        Some(number) if number >= COUNTER => Some(number + 1),
+        other => other,
+    }
+}
+
+/// What a key is at, as a write may expect it.
+fn version<E: Env>(db: &Db<E>, key: &[u8]) -> Result<u64> {
+    Ok(db.meta(key)?.map_or(0, |meta| meta.version))
+}
+
 /// Does `write` to the store.
 pub fn perform<E: Env>(db: &Db<E>, write: &Write) -> Result<()> {
     match write {
         Write::Put(at, number) => db.put(&key(*at), &value(*number)).map(|_| ()),
+        Write::PutExpecting(at, number) => {
+            let key = key(*at);
+            let options = |version| WriteOptions { expected: Some(version), ..WriteOptions::default() };
+            let version = version(db, &key)?;
+            let refused = db.put_with(&key, b"refused", &options(version + 1))?;
+            assert_eq!(refused, Outcome::Conflict(version));
+            db.put_with(&key, &value(*number), &options(version)).map(|put| assert!(put.version().is_some()))
+        }
+        Write::Count(at) => {
+            let key = key(*at);
+            match db.get(&key, <[u8]>::to_vec)? {
+                None => db.counter_add(&key, i64::MIN).map(drop),
+                // Of other values of this length the upper half is a number below that of the first counter.
+                Some(value) if value.len() == 8 && value[7] >= 0x80 => {
+                    db.counter_add(&key, 1 << 32).map(drop)
+                }
+                Some(value) => db.put(&key, &value).map(drop),
+            }
+        }
+        Write::Expire(at) => db.expire(&key(*at), 1 << 40).map(drop),
+        Write::Persist(at) => db.persist(&key(*at)).map(drop),
         Write::Delete(at) => db.delete(&key(*at)).map(|_| ()),
         Write::Batch(operations) => {
             let mut batch = Batch::new();
@@ -253,7 +309,11 @@ pub fn perform<E: Env>(db: &Db<E>, write: &Write) -> Result<()> {
                     None => batch.delete(&key(*at))?,
                 }
             }
-            db.write(&batch).map(|_| ())
+            let first = operations.first().filter(|_| operations.len().is_multiple_of(2));
+            if let Some((at, _)) = first {
+                batch.expect(&key(*at), version(db, &key(*at))?)?;
+            }
+            db.write(&batch).map(|written| assert!(written.version().is_some()))
         }
         Write::Apply(operations, cursor) => {
             let held: Vec<_> = operations.iter().map(|(at, number)| (key(*at), number.map(value))).collect();
@@ -314,6 +374,30 @@ pub fn observe_with<E: Env>(db: &Db<E>, expired: u64) -> std::result::Result<Sta
         return Err(format!("count says {count}, {known} keys have values"));
     }
     Ok(state)
+}
+
+/// Whether walks through the store, either way and of a prefix, come to just what `state` says.
+pub fn check_walks<E: Env>(db: &Db<E>, state: &State) -> std::result::Result<(), String> {
+    let snapshot = Arc::new(db.snapshot().map_err(|err| format!("a snapshot: {err}"))?);
+    for (prefix, reverse) in [(&b""[..], false), (b"", true), (b"key-", false)] {
+        let options = ScanOptions { prefix, reverse, ..ScanOptions::default() };
+        let mut found = Vec::new();
+        let mut scan = Scan::new(snapshot.clone(), &options).map_err(|err| format!("a walk: {err}"))?;
+        while scan.advance().map_err(|err| format!("a walk: {err}"))? {
+            found.extend(scan.key().zip(scan.value()).map(|(key, value)| (key.to_vec(), value.to_vec())));
+        }
+        let held =
+            state.iter().take(KEYS).enumerate().filter_map(|(at, number)| Some((key(at), value((*number)?))));
+        let mut expected: Vec<_> = held.filter(|(key, _)| key.starts_with(prefix)).collect();
+        expected.sort();
+        if reverse {
+            expected.reverse();
+        }
+        if found != expected {
+            return Err(format!("a walk with {options:?} is not that of {state:?}"));
+        }
+    }
+    Ok(())
 }
 
 /// A setting from the environment, for long runs.
