@@ -187,15 +187,19 @@ pub(super) fn record_len(expires: bool, key_len: usize, value_len: u32) -> u64 {
     ((header_len + key_len) as u64 + u64::from(value_len)).next_multiple_of(RECORD_ALIGN)
 }
 
+/// What is covered besides the key, where whole words of it can be checksummed from the first byte on.
+#[repr(align(8))]
+struct Covered([u8; RECORD_HEADER_MAX_LEN - AT_VALUE_CRC + 16]);
+
 /// The checksum's end: the header behind itself, uid and offset, in one piece, since most of the cost of checksumming
 /// a few bytes is in the call.
 #[inline]
 fn place_crc(key_crc: u32, header_rest: &[u8], uid: u64, offset: u64) -> u32 {
-    let mut covered = [0; RECORD_HEADER_MAX_LEN - AT_VALUE_CRC + 16];
+    let Covered(covered) = &mut Covered([0; RECORD_HEADER_MAX_LEN - AT_VALUE_CRC + 16]);
     let place_at = header_rest.len();
     covered[..place_at].copy_from_slice(header_rest);
-    set_u64(&mut covered, place_at, uid);
-    set_u64(&mut covered, place_at + 8, offset);
+    set_u64(covered, place_at, uid);
+    set_u64(covered, place_at + 8, offset);
     crc32c_more(key_crc, &covered[..place_at + 16])
 }
 
