@@ -113,6 +113,11 @@ fn operations_and_crashes_leave_what_the_model_says() {
 }
 
 #[test]
+fn no_cursor_leads_anywhere_but_to_records() {
+    exercise("cursor", 5);
+}
+
+#[test]
 fn every_target_has_its_program_and_its_seeds() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
     for name in TARGETS {

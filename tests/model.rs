@@ -5,21 +5,22 @@
 
 mod support;
 
-use bitcask::engine::{Db, Expiry, Outcome, WriteOptions};
+use bitcask::engine::{Db, Expiry, Feed, Outcome, WriteOptions};
 use bitcask::features::batch::Batch;
 use bitcask::features::expiry::Ttl;
 use bitcask::features::repair::repair;
 use bitcask::features::scan::{Scan, ScanOptions};
 use bitcask::features::verify::verify;
+use bitcask::io::env::Env;
 use bitcask::io::sim::Sim;
 use bitcask::options::{Codec, Compression, Options, SyncMode};
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, prop_oneof};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
-use std::path::Path;
-
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
+use support::feeds::{Contents, Owned, alive, contents_of, pull, take_over};
 use support::{open, setting};
 
 const MAX_KEY_LEN: usize = 64 << 10;
@@ -90,6 +91,10 @@ enum Operation {
     Reopen(bool, Option<Codec>),
     Kill,
     ReadOnly,
+    /// Follows the feed, and keeps it open from then on or not.
+    Follow(bool),
+    /// What a batch would do, as changes of another store.
+    Apply(Vec<(KeyNumber, Option<Value>)>),
     OpenReader,
     Refresh,
     ReadOn,
@@ -141,6 +146,7 @@ fn value() -> impl Strategy<Value = Value> {
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
+    let applied = vec((key_number(), proptest::option::weighted(0.7, value())), 0..6);
     let batch = || vec((key_number(), proptest::option::weighted(0.7, value())), 0..6);
     let lasts = || prop_oneof![Just(Lasts::Short), Just(Lasts::Long)];
     let lasts_or_not = move || prop_oneof![Just(None), Just(Some(Lasts::Short)), Just(Some(Lasts::Long))];
@@ -174,6 +180,8 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => Just(Operation::Kill),
         1 => Just(Operation::ReadOnly),
         2 => Just(Operation::OpenReader),
+        4 => proptest::bool::ANY.prop_map(Operation::Follow),
+        3 => applied.prop_map(Operation::Apply),
         5 => Just(Operation::Refresh),
         2 => Just(Operation::ReadOn),
         2 => proptest::bool::weighted(0.3).prop_map(Operation::Backup),
@@ -359,6 +367,72 @@ fn write_batch(
     check(outcome.version().is_some(), || format!("a batch answered {outcome:?}"))
 }
 
+/// Applies puts and deletions, with versions that neither rise nor are above the store's own, and `number` as the cursor.
+fn apply(
+    db: &Db<Sim>,
+    model: &mut Model,
+    operations: &[(KeyNumber, Option<Value>)],
+    number: u64,
+) -> Result<(), TestCaseError> {
+    let held: Vec<_> =
+        operations.iter().map(|(key, value)| (key_bytes(*key), value.map(value_bytes))).collect();
+    let change = |(at, (key, value)): (u64, &(Vec<u8>, Option<Vec<u8>>))| Owned {
+        key: key.clone(),
+        value: value.clone(),
+        version: 1 + (number * 7 + at * 3) % 10,
+        deadline: None,
+        is_json: false,
+        ends_batch: true,
+    };
+    let changes: Vec<Owned> = (0..).zip(&held).map(change).collect();
+    let given: Vec<_> = changes.iter().map(Owned::change).collect();
+    db.apply(&given, &number.to_le_bytes()).map_err(failed)?;
+    for (key, value) in held {
+        match value {
+            Some(value) => model.insert(key, value),
+            None => drop(model.remove(&key)),
+        }
+    }
+    Ok(())
+}
+
+/// One who follows the store's feed: what they hold, and where they go on.
+#[derive(Default)]
+struct Follower {
+    held: Contents,
+    cursor: Vec<u8>,
+    feed: Option<Feed<Sim>>,
+}
+
+impl Follower {
+    fn follow(&mut self, db: &Db<Sim>, model: &Model, now_ns: u64, stays: bool) -> Result<(), TestCaseError> {
+        let was_open = self.feed.is_some();
+        let feed = match self.feed.take() {
+            Some(feed) => Some(feed),
+            None => db.feed(&self.cursor).map_err(failed)?,
+        };
+        match feed {
+            Some(mut feed) => {
+                let changes = pull(&mut feed, usize::MAX);
+                let changes = changes.ok_or_else(|| TestCaseError::fail("an open feed lost its way"))?;
+                changes.iter().for_each(|change| take_over(&mut self.held, change));
+                self.cursor = feed.cursor().map_err(failed)?.to_vec();
+                self.feed = Some(feed).filter(|_| stays);
+            }
+            None => {
+                check(!was_open, || "an open feed is gone".to_string())?;
+                let snapshot = db.snapshot().map_err(failed)?;
+                self.cursor = snapshot.cursor().map_err(failed)?.to_vec();
+                self.held = contents_of(snapshot);
+            }
+        }
+        let held = alive(&self.held, now_ns);
+        let held = held.iter().map(|(key, change)| (key, change.value.as_ref()));
+        let same = held.eq(model.values.iter().map(|(key, (value, _))| (key, Some(value))));
+        check(same, || "who follows the feed holds something else".to_string())
+    }
+}
+
 fn get_many(db: &Db<Sim>, model: &Model, numbers: &[KeyNumber]) -> Result<(), TestCaseError> {
     let keys: Vec<Vec<u8>> = numbers.iter().map(|number| key_bytes(*number)).collect();
     let slices: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
@@ -408,10 +482,16 @@ fn run(sequence: &Sequence) -> Result<(), TestCaseError> {
     let mut db = open(&sim, &options).map_err(failed)?;
     let mut last_version = 0;
     let mut repaired = 0;
+    let mut follower = Follower::default();
+    let mut applied = 0u64;
     // A reader that stays beside all that happens, and what it is to show.
     let mut reader: Option<(Db<Sim>, Model)> = None;
     let read_only = Options { read_only: true, ..options.clone() };
     for operation in &sequence.operations {
+        let closes = matches!(operation, Operation::Kill | Operation::ReadOnly | Operation::Repair);
+        if closes || matches!(operation, Operation::Reopen(..)) {
+            follower.feed = None;
+        }
         match operation {
             Operation::Put(number, value) => {
                 let (key, value) = (key_bytes(*number), value_bytes(*value));
@@ -506,6 +586,11 @@ fn run(sequence: &Sequence) -> Result<(), TestCaseError> {
                 let deleted = db.delete_range(&range).map_err(failed)?;
                 check(deleted == (before - model.values.len()) as u64, || format!("{deleted} were deleted"))?;
             }
+            Operation::Follow(stays) => follower.follow(&db, &model, sim.now_ns(), *stays)?,
+            Operation::Apply(operations) => {
+                applied += 1;
+                apply(&db, &mut model, operations, applied)?;
+            }
             Operation::Get(number) => {
                 let key = key_bytes(*number);
                 let found = db.get(&key, <[u8]>::to_vec).map_err(failed)?;
@@ -597,6 +682,7 @@ fn run(sequence: &Sequence) -> Result<(), TestCaseError> {
         }
     }
     compare(&db, &model)?;
+    follower.follow(&db, &model, sim.now_ns(), false)?;
     if let Some((reader, shown)) = reader {
         compare(&reader, &shown)?;
         reader.refresh().map_err(failed)?;
@@ -605,6 +691,10 @@ fn run(sequence: &Sequence) -> Result<(), TestCaseError> {
     db.close().map_err(failed)?;
     let db = open(&sim, &options).map_err(failed)?;
     compare(&db, &model)?;
+    let cursor = db.applied_cursor().map_err(failed)?;
+    let stored = cursor.is_none_or(|cursor| *cursor == applied.to_le_bytes());
+    check(stored, || "another cursor than the last".to_string())?;
+    check(db.applied_cursor().map_err(failed)?.is_some() == (applied > 0), || "no cursor".to_string())?;
     let stats = db.stats().map_err(failed)?;
     check(stats.corrupt_records == 0 && stats.degraded.is_none(), || {
         "damage after a clean close".to_string()

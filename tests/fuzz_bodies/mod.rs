@@ -2,6 +2,7 @@
 //!
 //! `tests/fuzz.rs` runs them over the seeds and over inputs drawn from a number, `fuzz/` under libFuzzer.
 
+mod cursor;
 mod files;
 mod hint;
 mod json;
@@ -14,7 +15,7 @@ mod support;
 
 /// The targets; `fuzz/seeds` has a folder of inputs for each.
 #[allow(dead_code, reason = "a fuzzer has its one target")]
-pub const TARGETS: [&str; 6] = ["segment", "hint", "manifest", "options", "json", "operations"];
+pub const TARGETS: [&str; 7] = ["segment", "hint", "manifest", "options", "json", "operations", "cursor"];
 
 /// Runs the target of this name.
 pub fn run(target: &str, data: &[u8]) {
@@ -25,6 +26,7 @@ pub fn run(target: &str, data: &[u8]) {
         "options" => options::run(data),
         "json" => json::run(data),
         "operations" => operations::run(data),
+        "cursor" => cursor::run(data),
         other => panic!("{other} is no target"),
     }
 }

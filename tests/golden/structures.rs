@@ -1,7 +1,9 @@
 //! Every structure of the format, alone, against a literal.
 
+use bitcask::format::applied;
 use bitcask::format::coding::Id128;
-use bitcask::format::manifest::{CleanClose, Manifest, Sealed, SegmentEntry, SegmentState};
+use bitcask::format::cursor::Cursor;
+use bitcask::format::manifest::{CleanClose, Manifest, Moved, Sealed, SegmentEntry, SegmentState};
 use bitcask::format::marker::Watermark;
 use bitcask::format::record::{Draft, Flags, RecordHeader};
 use bitcask::format::segment_header::SegmentHeader;
@@ -130,6 +132,26 @@ fn a_segment_header() {
 }
 
 #[test]
+fn an_applied_cursor_that_changes_follow() {
+    let value = applied::encode(b"cursor");
+    assert_eq!(
+        hex(&record_at(applied::draft(&value, true), OFFSET, b"", &value)),
+        "081d9fd9 5435ca2f 00002002 0e000000 08070605 04030201 \
+         03000000 00000000 63757273 6f720000"
+    );
+}
+
+#[test]
+fn a_cursor_of_a_feed() {
+    let cursor = Cursor { history: Id128([0x2b; 16]), uid: UID, offset: 640 };
+    assert_eq!(
+        hex(&cursor.encode()),
+        "89626974 6375720a 01000000 2b2b2b2b 2b2b2b2b 2b2b2b2b 2b2b2b2b 88776655 44332211 80020000 00000000 \
+         44611f90"
+    );
+}
+
+#[test]
 fn a_manifest() {
     let sealed = Sealed { len: 4096, highest_version: (1 << 63) - 1, records: 12, tombstones: 1 };
     let mut manifest = Manifest {
@@ -177,6 +199,20 @@ fn a_manifest() {
 crc32c 6a1de762
 "#
     );
+    manifest.applied_cursor = Some(b"\x00\xffcursor".as_slice().into());
+    manifest.moved = vec![Moved { from: UID, start: 72, end: 160, to: 2, at: 72 }];
+    let text = String::from_utf8_lossy(&manifest.encode()).into_owned();
+    let lines: Vec<_> = text.lines().skip(11).take(4).collect();
+    assert_eq!(
+        lines,
+        [
+            r#"  "applied_cursor": "00ff637572736f72","#,
+            r#"  "moved": ["#,
+            r#"    {"from": "1122334455667788", "start": 72, "end": 160, "to": "0000000000000002", "at": 72}"#,
+            r#"  ],"#,
+        ]
+    );
+    (manifest.applied_cursor, manifest.moved) = (None, Vec::new());
     manifest.clean_close = None;
     manifest.segments.clear();
     manifest.last_sealed = None;

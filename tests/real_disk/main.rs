@@ -23,6 +23,7 @@ mod merges;
 mod permissions;
 mod power_cuts;
 mod readers;
+mod replicas;
 mod values;
 
 use bitcask::Result;
