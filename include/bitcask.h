@@ -330,7 +330,7 @@
  *                    those that the directory had from an earlier backup
  *   segments_removed segments of the earlier backup that the store has no more
  *   bytes_linked, _copied, _kept        their bytes
- *   keys             keys that have a value
+ *   keys             keys that have a value, counted while writes go on
  *   last_version     the version of the newest record, a decimal string
  *   database_id, history_id             of the store, as in its statistics
  *   degraded         null, or why unknown and older keys answer E_CORRUPT in the
@@ -480,7 +480,7 @@
  *
  *   a key            65536 bytes
  *   a value          2^32 - 1 bytes
- *   a batch          256 MiB in all
+ *   a batch          256 MiB in all; 512 MiB for bitcask_apply()
  *   a JSON document  as a value; arrays and objects nested 128 deep
  *   a log message    8191 bytes; the rest is cut off
  *   the index        about 28 to 32 bytes of memory a key past some 100,000 keys,
@@ -1456,7 +1456,8 @@ bitcask_status bitcask_iter_new(const bitcask_t *db,
  * @param iter  the iterator; not NULL
  * @param err   receives the reason of a failure; may be NULL
  * @return BITCASK_OK; BITCASK_DONE: there is none, also when asked again; or: E_INVALID, E_CORRUPT (this record is
- *         damaged: the next call goes on behind it), E_IO, E_NO_MEMORY, E_CLOSED, E_FORKED, E_POISONED (after E_PANIC)
+ *         damaged: the next call goes on behind it; two in a row: more than a record is, and bitcask_iter_seek() may
+ *         lead past it), E_IO, E_NO_MEMORY, E_CLOSED, E_FORKED, E_POISONED (after E_PANIC)
  *
  * Threads: one at a time an iterator. Blocks: while the device reads. Since 1.0.0.
  */
@@ -1692,7 +1693,7 @@ bitcask_status bitcask_iter_change(const bitcask_iter_t *iter,
  * Takes over changes of another store and stores a cursor with them, all together or not at all.
  *
  * The changes are done in their order, with their versions and deadlines; of several to one key the last counts. The
- * store's own versions go on above the highest of them. With the cursor of the feed behind them, the store holds just the
+ * store's own versions go on above the highest of them, of which there are none left above 2^63 - 2. With the cursor of the feed behind them, the store holds just the
  * changes before bitcask_applied_cursor(), whenever it may be stopped, so going on from there does each change once.
  *
  * Give whole batches in the order of the feed, any number of them. To fill an empty store give what bitcask_iter_change()
@@ -1706,7 +1707,7 @@ bitcask_status bitcask_iter_change(const bitcask_iter_t *iter,
  * @param err         receives the reason of a failure; may be NULL
  * @return BITCASK_OK, or: E_INVALID (also: a kind or flag that is unknown, a deletion with a value or deadline, a version
  *         that is 0 or not below 2^63, a cursor that is too long; nothing was written), E_NOT_JSON, E_TOO_LARGE (also:
- *         several changes take more than 256 MiB), or an error as for bitcask_batch_write()
+ *         several changes take more than 512 MiB; a batch of the store they come from never does), or an error as for bitcask_batch_write()
  *
  * Ownership: everything is copied. Threads: any number, but whoever follows a feed does so in one. Blocks: as
  * bitcask_batch_write(). Since 1.0.0.

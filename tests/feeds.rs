@@ -385,3 +385,26 @@ fn a_stored_cursor_outlives_rotations_merges_kills_and_closes_and_readers_know_i
     }
     assert!(db.stats().unwrap().generation > 30);
 }
+
+/// As records of its own store it was smaller: the values were compressed there.
+#[test]
+fn a_batch_that_is_as_large_as_any_can_be_applied() {
+    let (_sim, db) = fresh();
+    let value = vec![7; 127 << 20];
+    let change = |key, len, ends_batch| Change {
+        key,
+        value: Some(&value[..len]),
+        version: 5,
+        deadline: None,
+        is_json: false,
+        ends_batch,
+    };
+    let changes =
+        [change(b"a", value.len(), false), change(b"b", value.len(), false), change(b"c", 3 << 20, true)];
+    db.apply(&changes, b"there").expect("it is applied");
+    assert_eq!(db.get(b"b", <[u8]>::len).expect("it reads"), Some(value.len()));
+    let keys: Vec<_> = (0..5u8).map(|number| [number]).collect();
+    let too_many: Vec<_> = keys.iter().map(|key| change(key, value.len(), false)).collect();
+    assert!(matches!(db.apply(&too_many, b"beyond"), Err(Error::TooLarge { what: "batch", .. })));
+    assert_eq!(db.applied_cursor().expect("an answer").as_deref(), Some(&b"there"[..]));
+}

@@ -22,7 +22,7 @@ impl<E: Env> Db<E> {
     ///
     /// # Errors
     /// `Invalid` for a version that is 0 or not below 2^63, and for a cursor that is too long; `TooLarge` over 64 KiB of a
-    /// key, 4 GiB - 1 of a value, and when several changes take more than 256 MiB; otherwise as [`Db::put`].
+    /// key, 4 GiB - 1 of a value, and when several changes take more than 512 MiB; otherwise as [`Db::put`].
     pub fn apply(&self, changes: &[Change<'_>], cursor: &[u8]) -> Result<()> {
         if cursor.len() > MAX_CURSOR_LEN {
             let what = format!("the cursor has {} bytes, accepted are up to {MAX_CURSOR_LEN}", cursor.len());

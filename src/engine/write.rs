@@ -23,6 +23,9 @@ use crate::segment::appender::AppendError;
 
 /// The largest batch in bytes of records.
 pub const MAX_BATCH_LEN: u64 = 256 << 20;
+/// The same of an applied batch of several changes, so that any batch fits: one that its store keeps compressed has as many
+/// bytes of keys and values, and at most as many of headers; and the cursor comes with it.
+const MAX_APPLIED_LEN: u64 = 2 * MAX_BATCH_LEN + (4 << 10);
 
 /// How many records of a batch the keydir is told of in advance.
 const PREFETCH_AHEAD: usize = 8;
@@ -115,9 +118,10 @@ impl<E: Env> Db<E> {
             inner.keydir.touch(digest)?;
             drafts.push((digest, draft));
         }
+        let limit = if foreign.is_some() { MAX_APPLIED_LEN } else { MAX_BATCH_LEN };
         let is_large_value = foreign.is_some() && entries.len() == 1;
-        if total > MAX_BATCH_LEN && !is_large_value {
-            return Err(Error::TooLarge { what: "batch", size: total, limit: MAX_BATCH_LEN });
+        if total > limit && !is_large_value {
+            return Err(Error::TooLarge { what: "batch", size: total, limit });
         }
         let mut bytes = encode_without_headers(head.as_ref(), entries, &compressed, &drafts, total)?;
         let mut writer = match lock()? {

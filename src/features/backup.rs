@@ -45,7 +45,7 @@ pub struct BackupReport {
     pub bytes_copied: u64,
     /// Bytes of the segments that were kept.
     pub bytes_kept: u64,
-    /// Keys that have a value.
+    /// Keys that have a value, counted while writes go on.
     pub keys: u64,
     /// The highest version there was.
     pub last_version: u64,

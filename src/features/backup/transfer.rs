@@ -88,13 +88,13 @@ impl<'d, D: Dir> Transfer<'d, D> {
         self.settle(name)
     }
 
-    /// Brings a hint. One that is gone meanwhile is made again by the writer that opens the backup.
+    /// Brings a hint. One that is gone meanwhile, or cannot be made durable, is made again by the writer that opens the
+    /// backup.
     pub(super) fn bring_hint(&mut self, name: &str) -> Result<()> {
         let Ok(file) = self.from.open(name, false) else { return Ok(()) };
-        let read = |err| Error::io("read", name, err);
         // A store does not sync the hints that it makes of what it sealed.
-        file.sync_data().map_err(read)?;
-        let (len, passed) = (file.len().map_err(read)?, self.passed);
+        let Ok(len) = file.sync_data().and_then(|()| file.len()) else { return Ok(()) };
+        let passed = self.passed;
         self.link_or_copy(name, &file, len)?;
         self.passed = passed;
         Ok(())
