@@ -53,7 +53,8 @@ impl<D: Dir> Context<'_, D> {
         source: &Source<PatientFile<D::File>>,
     ) -> Result<Option<Hint<PatientFile<D::File>>>> {
         let stated = source.entry.kept_len();
-        let (Some(database), true) = (self.database, stated > 0) else { return Ok(None) };
+        // One beside a segment that is not sealed was made since: a recovery may have sealed less than what is read here.
+        let (Some(database), true) = (self.database, source.is_sealed && stated > 0) else { return Ok(None) };
         let name = names::hint(source.entry.number);
         let file = match self.dir.open(&name, false) {
             Ok(file) => file,
@@ -65,7 +66,7 @@ impl<D: Dir> Context<'_, D> {
         let hint = Hint::open(file, name.clone(), id)?;
         self.files += 1;
         self.bytes += file_len;
-        if hint.is_none() && source.is_sealed {
+        if hint.is_none() {
             self.found.note(&name, (0, file_len), "it is damaged or of another segment, and is made anew");
         }
         Ok(hint)
