@@ -73,7 +73,7 @@ fn play(run: &mut Run, steps: &[Step], rng: &mut Rng, compressing: &mut Rng) -> 
 #[test]
 fn after_a_crash_at_any_operation_the_state_is_a_prefix_no_shorter_than_the_last_sync() {
     let first = setting("BITCASK_CRASH_FIRST_SEED", 1);
-    let seeds = setting("BITCASK_CRASH_SEEDS", 60);
+    let seeds = setting("BITCASK_CRASH_SEEDS", 30);
     let cases: u64 = (first..first + seeds).map(|seed| record(seed).crash_everywhere(seed)).sum();
     println!("{cases} crash cases, 0 violations");
     assert!(cases > seeds * STEPS as u64, "only {cases} cases ran");
@@ -82,7 +82,7 @@ fn after_a_crash_at_any_operation_the_state_is_a_prefix_no_shorter_than_the_last
 #[test]
 fn a_crash_at_any_operation_of_a_store_with_dictionaries_leaves_values_that_read() {
     let first = setting("BITCASK_CRASH_FIRST_SEED", 1);
-    let seeds = setting("BITCASK_CRASH_SEEDS", 60) / 20;
+    let seeds = setting("BITCASK_CRASH_SEEDS", 30) / 10;
     let (mut cases, mut with_dictionary) = (0, 0);
     for seed in first..first + seeds {
         let mut rng = Rng::derive(&[seed, 9]);
