@@ -8,7 +8,8 @@ use bitcask::format::checkpoint::{
     CHECKPOINT_HEADER_LEN, CheckpointHeader, ENTRY_LEN, PartLine, SEGMENT_LINE_LEN, SegmentLine,
     decode_tables,
 };
-use bitcask::format::coding::{Id128, crc32c};
+use bitcask::format::checksum::crc32c;
+use bitcask::format::coding::Id128;
 use bitcask::format::names::{CHECKPOINT, MANIFEST};
 use bitcask::io::sim::{Call, FaultPlan, Rng, Sim, Survival};
 use bitcask::options::{MergeMode, MergePolicy, Options, SyncMode};

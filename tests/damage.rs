@@ -9,7 +9,8 @@ mod support;
 
 use bitcask::Error;
 use bitcask::engine::Db;
-use bitcask::format::coding::{crc32c, set_u32};
+use bitcask::format::checksum::crc32c;
+use bitcask::format::coding::set_u32;
 use bitcask::format::names;
 use bitcask::format::segment_header::SEGMENT_HEADER_LEN;
 use bitcask::io::env::{Dir, DirOptions, Env, File};

@@ -477,6 +477,9 @@ fn run(sequence: &Sequence) -> Result<(), TestCaseError> {
         ..Options::default()
     };
     let sim = Sim::new(1);
+    if sequence.operations.len().is_multiple_of(2) {
+        sim.map_files();
+    }
     sim.make_dirs(support::DIR);
     let mut model = Model::default();
     let mut db = open(&sim, &options).map_err(failed)?;

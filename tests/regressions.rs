@@ -382,7 +382,7 @@ fn a_hint_of_an_earlier_length_of_its_segment_is_not_believed() {
     let mut bytes = sim.read_file(DIR, &hint(1)).expect("a hint");
     let shorter = u64::from_le_bytes(bytes[40..48].try_into().expect("eight bytes")) - 8;
     bytes[40..48].copy_from_slice(&shorter.to_le_bytes());
-    let crc = bitcask::format::coding::crc32c(&bytes[..100]);
+    let crc = bitcask::format::checksum::crc32c(&bytes[..100]);
     bytes[100..104].copy_from_slice(&crc.to_le_bytes());
     sim.write_file(DIR, &hint(1), &bytes);
     reads_all(&sim, &options);

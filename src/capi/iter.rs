@@ -144,11 +144,10 @@ pub unsafe extern "C" fn bitcask_iter_next_many(
                     return false;
                 }
                 // `needed` bytes can be written there. It is no slice, because the caller need not have initialised it.
-                let mut to = buf.cast::<u8>().add(used);
-                for part in [&length(key), &length(value), key, value] {
-                    ptr::copy_nonoverlapping(part.as_ptr(), to, part.len());
-                    to = to.add(part.len());
-                }
+                let to = buf.cast::<u8>().add(used);
+                to.cast::<[[u8; 4]; 2]>().write([length(key), length(value)]);
+                ptr::copy_nonoverlapping(key.as_ptr(), to.add(8), key.len());
+                ptr::copy_nonoverlapping(value.as_ptr(), to.add(8 + key.len()), value.len());
                 (entries, used) = (entries + 1, used + needed);
                 true
             })?;

@@ -14,7 +14,7 @@ use crate::format::checkpoint::{
     CHECKPOINT_HEADER_LEN, CheckpointEntry, CheckpointHeader, HintMark, PART_MAX_ENTRIES, PartLine,
     SegmentLine,
 };
-use crate::format::coding::crc32c;
+use crate::format::checksum::crc32c;
 use crate::format::manifest::{CleanClose, Manifest, Sealed};
 use crate::format::names::CHECKPOINT;
 use crate::io::env::{Dir, Env, File};

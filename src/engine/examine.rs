@@ -254,7 +254,7 @@ impl<F: File> Examination<'_, F> {
         if takes_dictionary && self.lacks_dictionary {
             return Ok(Some(LACKS_DICTIONARY));
         }
-        match segment.decompress(&self.dictionaries, record.offset, &whole, &mut self.value) {
+        match segment.decompress(&self.dictionaries, record.offset, whole.value, &mut self.value) {
             Ok(()) => Ok(None),
             Err(Error::Corrupt { .. }) if takes_dictionary => {
                 // Not to be looked for again with each value.

@@ -265,7 +265,7 @@ impl<E: Env> Feed<E> {
         let stored = match header.flags.has(Flags::COMPRESSED) {
             false => record.value,
             true => {
-                store.noted(segment.decompress(&store.dictionaries, *at, &record, value))?;
+                store.noted(segment.decompress(&store.dictionaries, *at, record.value, value))?;
                 value
             }
         };

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::format::checkpoint::{
     CHECKPOINT_HEADER_LEN, CheckpointHeader, ENTRY_LEN, PartLine, SegmentLine, decode_tables,
 };
-use crate::format::coding::crc32c;
+use crate::format::checksum::crc32c;
 use crate::io::env::File;
 use crate::io::whole::read_full;
 use crate::sync::AtomicBool;

@@ -114,7 +114,7 @@ impl<E: Env> Db<E> {
             let mut raw = None;
             if record.header.flags.has(Flags::COMPRESSED) {
                 let raw = raw.insert(Vec::new());
-                inner.noted(segment.decompress(&inner.dictionaries, at.offset(), record, raw))?;
+                inner.noted(segment.decompress(&inner.dictionaries, at.offset(), record.value, raw))?;
             }
             Ok((segment.clone(), at.offset(), record.header, raw))
         })?;
@@ -228,7 +228,7 @@ impl<E: Env> Inner<E> {
             return Ok(read(record.value));
         }
         let mut raw = Scratch::take();
-        self.noted(segment.decompress(&self.dictionaries, offset, record, &mut raw))?;
+        self.noted(segment.decompress(&self.dictionaries, offset, record.value, &mut raw))?;
         Ok(read(&raw))
     }
 

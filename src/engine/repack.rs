@@ -103,7 +103,7 @@ impl<'m, E: Env> Repacker<'m, E> {
         };
         let mut value = whole.value;
         if is_compressed {
-            match source.decompress(&self.store.dictionaries, record.offset, &whole, &mut self.raw) {
+            match source.decompress(&self.store.dictionaries, record.offset, whole.value, &mut self.raw) {
                 Err(Error::Corrupt { .. }) if !is_bound => return Ok(None),
                 Err(err) => {
                     if matches!(err, Error::Corrupt { .. }) {

@@ -250,7 +250,7 @@ impl<'f, F: File> Output<'f, F> {
         if Head::decode(whole.value).is_none_or(|head| head.dictionary == 0) {
             return Ok(false);
         }
-        source.decompress(&Dictionaries::default(), record.offset, &whole, buf)?;
+        source.decompress(&Dictionaries::default(), record.offset, whole.value, buf)?;
         let draft = Draft::new(key, buf, header.flags.without(Flags::COMPRESSED), header.deadline).alone();
         self.begin(&draft, header.version, key)?;
         for bytes in [key, buf, &[0; 8][..draft.padding()]] {

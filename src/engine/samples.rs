@@ -200,7 +200,7 @@ impl Samples {
                 };
                 let mut value = record.value;
                 if record.header.flags.has(Flags::COMPRESSED) {
-                    match input.segment.decompress(&store.dictionaries, offset, &record, &mut raw) {
+                    match input.segment.decompress(&store.dictionaries, offset, record.value, &mut raw) {
                         Err(Error::Corrupt { .. }) => continue,
                         read => read?,
                     }

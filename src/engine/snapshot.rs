@@ -27,7 +27,6 @@ use crate::segment::view::{HintState, Segment, View};
 use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
 use once_cell::sync::OnceCell;
 use std::collections::HashSet;
-use std::ops::Range;
 
 /// See the file's head. It may be used from many threads, and outlives the handle, after whose close it answers `Closed`.
 pub struct Snapshot<E: Env> {
@@ -68,14 +67,10 @@ pub(crate) struct Found {
 }
 
 impl Found {
+    #[inline]
     pub(crate) fn new(rank: usize, entry: &HintEntry<'_>) -> Self {
         let HintEntry { offset, flags, version, deadline, .. } = *entry;
         Found { rank, offset, len: entry.record_len(), flags, version, deadline }
-    }
-
-    /// Whether the key has a value as far as this record goes.
-    pub(crate) fn is_live(&self, now_ns: u64) -> bool {
-        !self.flags.has(Flags::TOMBSTONE) && self.deadline.is_none_or(|deadline| deadline > now_ns)
     }
 }
 
@@ -182,7 +177,7 @@ impl<E: Env> Snapshot<E> {
             }
         };
         let Some(found) = found else { return Ok(None) };
-        if !found.is_live(self.store.env.now_ns()) {
+        if !found.flags.is_value(found.deadline, || self.store.env.now_ns()) {
             return Ok(None);
         }
         let record = self.read(&found, key, &mut buf)?;
@@ -247,16 +242,27 @@ impl<E: Env> Snapshot<E> {
         Ok(record)
     }
 
-    /// The value of a record that is compressed, into `out`.
-    pub(crate) fn decompress(&self, found: &Found, record: &Record<'_>, out: &mut Vec<u8>) -> Result<()> {
-        let segment = self.segment(found.rank);
-        self.store.noted(segment.decompress(&self.store.dictionaries, found.offset, record, out))
+    /// Notes that a record is damaged, if that is what went wrong.
+    #[inline]
+    pub(crate) fn noted<T>(&self, outcome: Result<T>) -> Result<T> {
+        self.store.noted(outcome)
     }
 
-    /// Bytes of a record where they are mapped.
-    pub(crate) fn bytes(&self, found: &Found, range: Range<usize>) -> Option<&[u8]> {
-        let record = self.segment(found.rank).mapped(found.offset, found.len)?;
-        record.get(range)
+    /// The value of a record of which `stored` is compressed, into `out`.
+    pub(crate) fn decompress(
+        &self,
+        rank: usize,
+        offset: u64,
+        stored: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        self.store.noted(self.segment(rank).decompress(&self.store.dictionaries, offset, stored, out))
+    }
+
+    /// Bytes of a segment where they are mapped.
+    #[inline]
+    pub(crate) fn mapped(&self, rank: usize, offset: u64, len: u64) -> Option<&[u8]> {
+        self.segment(rank).mapped(offset, len)
     }
 
     /// Where the snapshot's part of the segment at this place ends.
@@ -268,21 +274,23 @@ impl<E: Env> Snapshot<E> {
         }
     }
 
-    /// Sorted records in which all of the snapshot are, and maybe later ones; oldest segment first.
-    pub(crate) fn links(&self) -> Result<Vec<Link<FileOf<E>>>> {
+    /// Sorted records in which all of the snapshot are, and maybe later ones; oldest segment first. They are for a walk
+    /// that reads the values too, or not.
+    pub(crate) fn links(&self, with_values: bool) -> Result<Vec<Link<FileOf<E>>>> {
         let mut links = Vec::new();
         for rank in 0..=self.active {
-            links.extend(self.links_of(rank)?);
+            links.extend(self.links_of(rank, with_values)?);
         }
         Ok(links)
     }
 
-    fn links_of(&self, rank: usize) -> Result<Vec<Link<FileOf<E>>>> {
+    fn links_of(&self, rank: usize, with_values: bool) -> Result<Vec<Link<FileOf<E>>>> {
         if self.end_of(rank) == 0 {
             return Ok(Vec::new());
         }
         let segment = self.segment(rank);
-        let link = |records| Link { records, rank, run: segment.run };
+        let values = with_values.then_some(segment);
+        let link = |records| Link { records, rank, run: segment.run, values: values.cloned() };
         if let Some(open) = self.hint(rank)? {
             return Ok(vec![link(SortedRun::Hint(open.hint.clone()))]);
         }
@@ -344,8 +352,8 @@ impl<E: Env> Snapshot<E> {
                 }
             }
             let mut newest: Option<Found> = None;
-            for link in self.links_of(rank)? {
-                let mut cursor = RunCursor::new(vec![link], Direction::Forward);
+            for link in self.links_of(rank, false)? {
+                let mut cursor = RunCursor::new(vec![link], Direction::Forward, 1);
                 cursor.seek(Start::At(key))?;
                 while let Some(entry) = cursor.entry().filter(|entry| entry.key == key) {
                     if entry.offset < self.end_of(rank) {

@@ -69,7 +69,7 @@ impl<'m, E: Env> Survivors<'m, E> {
     pub(super) fn new(store: &'m Inner<E>, inputs: &'m [Input<E>], older: Older<'m, E>) -> Result<Self> {
         let links = inputs.iter().enumerate().map(|(rank, input)| {
             let records = SortedRun::Hint(input.hint.clone());
-            Link { records, rank, run: input.segment.run }
+            Link { records, rank, run: input.segment.run, values: None }
         });
         let mut merged = MergedRuns::new(links, Direction::Forward);
         merged.seek(Start::End)?;

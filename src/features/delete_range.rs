@@ -73,7 +73,7 @@ impl<'d, E: Env> RangeDeletion<'d, E> {
             let start = bytes.len();
             bytes.try_reserve(key.len()).map_err(|_| Error::no_memory::<u8>(start + key.len()))?;
             bytes.extend_from_slice(key);
-            keys.push((*found, start..bytes.len()));
+            keys.push((found, start..bytes.len()));
         }
         if keys.is_empty() {
             return Ok(None);

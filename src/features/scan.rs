@@ -1,8 +1,7 @@
 //! Walks through a snapshot in the order of the keys.
 //!
-//! The runs of all segments are merged, and of each key the newest record decides. Keys are gathered in groups, so that
-//! the values of several are on their way from memory at the same time; a group ahead of the one that is handed out, so
-//! that they have time to arrive. The first few keys are gathered one by one, for short scans.
+//! The runs of all segments are merged, and of each key the newest record decides. Forward it comes first, and the scan
+//! shows it where the runs stand; backwards it comes last, and the runs are past it when it is known.
 
 use crate::engine::{Change, Found, Snapshot};
 use crate::error::{Error, Result};
@@ -10,14 +9,13 @@ use crate::format::compressed::Scratch;
 use crate::format::record::{Flags, MAX_KEY_LEN};
 use crate::io::env::{Dir, Env};
 use crate::segment::merged_runs::MergedRuns;
+use crate::segment::record_walk::PlainRecord;
 use crate::segment::run_cursor::{Direction, Start};
 use crate::sync::Arc;
 use std::ops::Range;
 
-/// What a processor fetches at a time.
-const LINE_BYTES: u64 = 64;
-/// The most keys that are gathered at a time.
-const GROUP: usize = 32;
+/// The most records of a stretch.
+const MOST_STRETCHED: usize = 32;
 
 /// Which part of a snapshot a scan walks through, and how.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,22 +42,47 @@ pub struct Scan<E: Env> {
     keys_only: bool,
     lower: Vec<u8>,
     upper: Option<Vec<u8>>,
-    /// Whether the runs stand where the walk is to go on.
-    placed: bool,
-    /// Where the walk goes on if they do not.
+    stand: Stand,
+    /// Where the walk goes on if the runs stand nowhere.
     place: Place,
-    group: Group,
-    /// The first of the group that was not handed out.
-    next: usize,
-    current: Option<usize>,
-    /// The group after that one, if it was gathered already.
-    ahead: Group,
-    /// How many keys are gathered next.
-    group_len: usize,
+    /// Whether the last step came to a key, and whether it could be read.
+    has_come: bool,
+    is_shown: bool,
+    /// Whether the next step comes to that key again.
+    comes_again: bool,
+    /// Records behind that of the runs were, forward, which the runs have moved over already; the place in the log of
+    /// their segment, how many were come to, and how many are taken next time.
+    stretch: Vec<PlainRecord>,
+    stretch_rank: usize,
+    stretch_next: usize,
+    stretch_len: usize,
+    /// Backwards: the key that was come to last, its record, and room for the next key.
+    key: Vec<u8>,
+    found: Option<Found>,
+    next_key: Vec<u8>,
+    value: ValueAt,
     buf: Vec<u8>,
-    value: Range<usize>,
-    /// The value, if it was compressed.
     raw: Option<Scratch>,
+}
+
+/// Where the runs stand.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stand {
+    Nowhere,
+    /// At what comes next.
+    Next,
+    /// At the record that was come to.
+    Record,
+}
+
+/// Where the value is that was read last.
+enum ValueAt {
+    /// In a segment.
+    Mapped { rank: usize, offset: u64, len: u64 },
+    /// In `buf`.
+    Buf(Range<usize>),
+    /// In `raw`: it was compressed.
+    Raw,
 }
 
 /// A place among the keys, as [`Start`] has them.
@@ -76,35 +99,6 @@ impl Place {
             Place::At(key) => Start::At(key),
             Place::Beyond(key) => Start::Beyond(key),
         }
-    }
-
-    /// Moves to the place beyond `key`.
-    fn pass(&mut self, key: &[u8]) {
-        let mut held = match std::mem::replace(self, Place::End) {
-            Place::End => Vec::new(),
-            Place::At(held) | Place::Beyond(held) => held,
-        };
-        held.clear();
-        held.extend_from_slice(key);
-        *self = Place::Beyond(held);
-    }
-}
-
-/// Keys that follow each other, and where their newest records are.
-#[derive(Default)]
-struct Group {
-    found: Vec<(Found, Range<usize>)>,
-    keys: Vec<u8>,
-}
-
-impl Group {
-    fn clear(&mut self) {
-        self.found.clear();
-        self.keys.clear();
-    }
-
-    fn key(&self, at: usize) -> &[u8] {
-        &self.keys[self.found[at].1.clone()]
     }
 }
 
@@ -128,21 +122,26 @@ impl<E: Env> Scan<E> {
             _ => Place::End,
         };
         Ok(Scan {
-            runs: MergedRuns::new(snapshot.links()?, direction),
+            runs: MergedRuns::new(snapshot.links(!options.keys_only)?, direction),
             snapshot,
             direction,
             keys_only: options.keys_only,
             lower,
             upper,
-            placed: false,
+            stand: Stand::Nowhere,
             place,
-            group: Group::default(),
-            next: 0,
-            current: None,
-            ahead: Group::default(),
-            group_len: 1,
+            has_come: false,
+            is_shown: false,
+            comes_again: false,
+            stretch: Vec::new(),
+            stretch_rank: 0,
+            stretch_next: 0,
+            stretch_len: 1,
+            key: Vec::new(),
+            found: None,
+            next_key: Vec::new(),
+            value: ValueAt::Buf(0..0),
             buf: Vec::new(),
-            value: 0..0,
             raw: None,
         })
     }
@@ -152,7 +151,7 @@ impl<E: Env> Scan<E> {
     /// # Errors
     /// `Corrupt` when the record is damaged, and the next call goes on behind it; `Io`, `NoMemory`; `Closed`, `Forked`.
     pub fn advance(&mut self) -> Result<bool> {
-        self.current = None;
+        self.is_shown = false;
         self.snapshot.check_open()?;
         self.step()
     }
@@ -160,17 +159,51 @@ impl<E: Env> Scan<E> {
     /// [`Scan::advance`] for those who know that the store is open.
     #[inline]
     fn step(&mut self) -> Result<bool> {
-        self.current = None;
-        if self.next == self.group.found.len() && !self.go_on()? {
-            return Ok(false);
+        if !std::mem::take(&mut self.comes_again) {
+            self.has_come = self.comes_to_plain();
+            if !self.has_come {
+                self.is_shown = false;
+                self.has_come = self.come_to_next()?;
+            }
         }
-        let at = self.next;
-        self.next += 1;
-        if !self.keys_only {
-            self.read(at)?;
+        self.is_shown = false;
+        if self.has_come && !self.keys_only && self.plain().is_none() {
+            self.read()?;
         }
-        self.current = Some(at);
-        Ok(true)
+        self.is_shown = self.has_come;
+        Ok(self.has_come)
+    }
+
+    /// Comes to the next record of the stretch, or of the next one.
+    #[inline]
+    fn comes_to_plain(&mut self) -> bool {
+        self.stretch_next += 1;
+        self.stretch_next <= self.stretch.len() || self.begins_stretch()
+    }
+
+    fn begins_stretch(&mut self) -> bool {
+        self.stretch.clear();
+        self.stretch_next = 0;
+        let Some((rank, _)) = self.runs.walk().filter(|_| self.stand == Stand::Record) else { return false };
+        self.runs.stretch(self.upper.as_deref(), self.stretch_len, &mut self.stretch);
+        (self.stretch_rank, self.stretch_len) = (rank, (2 * self.stretch_len).min(MOST_STRETCHED));
+        self.stretch_next = usize::from(!self.stretch.is_empty());
+        self.stretch_next > 0
+    }
+
+    /// Key and value of the next record of the stretch.
+    #[inline]
+    fn next_plain(&self) -> Option<(&[u8], &[u8])> {
+        let plain = self.stretch.get(self.stretch_next).filter(|_| !self.comes_again)?;
+        let len = u64::from(plain.key_len) + u64::from(plain.value_len);
+        let bytes = self.snapshot.mapped(self.stretch_rank, plain.key_at(), len)?;
+        bytes.split_at_checked(plain.key_len as usize)
+    }
+
+    /// The record of the stretch that was come to last, if it was one.
+    #[inline]
+    fn plain(&self) -> Option<&PlainRecord> {
+        self.stretch.get(self.stretch_next.wrapping_sub(1))
     }
 
     /// Hands the next keys and their values to `take`, until it answers `false` and so refuses the last one, which the
@@ -179,10 +212,17 @@ impl<E: Env> Scan<E> {
     /// # Errors
     /// As [`Scan::advance`], for the first key; what is wrong with a later one is answered by the next call.
     pub fn take_while(&mut self, mut take: impl FnMut(&[u8], &[u8]) -> bool) -> Result<bool> {
-        self.current = None;
+        self.is_shown = false;
         self.snapshot.check_open()?;
         let mut taken = false;
         loop {
+            while let Some((key, value)) = self.next_plain() {
+                if !take(key, value) {
+                    return Ok(true);
+                }
+                self.stretch_next += 1;
+                taken = true;
+            }
             match self.step() {
                 Ok(false) => return Ok(false),
                 Err(err) if !taken => return Err(err),
@@ -190,8 +230,7 @@ impl<E: Env> Scan<E> {
                     taken = true
                 }
                 Ok(true) | Err(_) => {
-                    self.next = self.next.saturating_sub(1);
-                    self.current = None;
+                    (self.comes_again, self.is_shown) = (self.has_come, false);
                     return Ok(true);
                 }
             }
@@ -208,9 +247,9 @@ impl<E: Env> Scan<E> {
         if key.len() > MAX_KEY_LEN {
             return Err(Error::TooLarge { what: "key", size: key.len() as u64, limit: MAX_KEY_LEN as u64 });
         }
-        self.group.clear();
-        self.ahead.clear();
-        (self.next, self.current, self.group_len, self.placed) = (0, None, 1, false);
+        (self.found, self.is_shown, self.comes_again, self.stand) = (None, false, false, Stand::Nowhere);
+        self.stretch.clear();
+        (self.stretch_next, self.stretch_len) = (0, 1);
         self.place = match (self.direction, &self.upper) {
             (Direction::Forward, _) => Place::At(key.max(&self.lower).to_vec()),
             (Direction::Reverse, Some(upper)) if key >= &upper[..] => Place::Beyond(upper.clone()),
@@ -222,20 +261,33 @@ impl<E: Env> Scan<E> {
     /// The key that the scan is at; `None` before the first, after the last and after an error.
     #[inline]
     pub fn key(&self) -> Option<&[u8]> {
-        Some(self.group.key(self.current?))
+        match self.direction {
+            _ if !self.is_shown => None,
+            Direction::Forward => match self.plain() {
+                Some(plain) => {
+                    self.snapshot.mapped(self.stretch_rank, plain.key_at(), u64::from(plain.key_len))
+                }
+                None => Some(self.runs.entry()?.1.key),
+            },
+            Direction::Reverse => Some(&self.key),
+        }
     }
 
     /// Its value; empty in a scan of keys only.
     #[inline]
     pub fn value(&self) -> Option<&[u8]> {
-        let (found, _) = &self.group.found[self.current?];
-        if self.keys_only {
-            return Some(&[]);
+        if !self.is_shown {
+            return None;
         }
-        if let Some(raw) = &self.raw {
-            return Some(raw);
+        if let Some(plain) = self.plain() {
+            return self.snapshot.mapped(self.stretch_rank, plain.value_at(), u64::from(plain.value_len));
         }
-        Some(self.snapshot.bytes(found, self.value.clone()).unwrap_or_else(|| &self.buf[self.value.clone()]))
+        match &self.value {
+            _ if self.keys_only => Some(&[]),
+            ValueAt::Mapped { rank, offset, len } => self.snapshot.mapped(*rank, *offset, *len),
+            ValueAt::Buf(range) => self.buf.get(range.clone()),
+            ValueAt::Raw => self.raw.as_ref().map(|raw| &raw[..]),
+        }
     }
 
     /// Has the snapshot's store refuse all writes from now on.
@@ -262,125 +314,154 @@ impl<E: Env> Scan<E> {
     }
 
     /// Where its record is.
-    pub(crate) fn found(&self) -> Option<&Found> {
-        Some(&self.group.found[self.current?].0)
+    pub(crate) fn found(&self) -> Option<Found> {
+        match self.direction {
+            _ if !self.is_shown => None,
+            Direction::Forward => match self.plain() {
+                Some(plain) => Some(Found::new(self.stretch_rank, &plain.entry(self.key()?))),
+                None => self.runs.entry().map(|(rank, entry)| Found::new(rank, &entry)),
+            },
+            Direction::Reverse => self.found,
+        }
     }
 
+    /// Reads the value of the key that was come to.
     #[inline]
-    fn read(&mut self, at: usize) -> Result<()> {
-        let (found, _) = &self.group.found[at];
-        let record = self.snapshot.read(found, self.group.key(at), &mut self.buf)?;
-        if record.header.flags.has(Flags::COMPRESSED) {
-            self.snapshot.decompress(found, &record, self.raw.get_or_insert_with(Scratch::take))?;
+    fn read(&mut self) -> Result<()> {
+        if self.direction == Direction::Forward
+            && let Some((rank, walk)) = self.runs.walk()
+        {
+            let value = self.snapshot.noted(walk.value())?;
+            if walk.is_compressed() {
+                let raw = self.raw.get_or_insert_with(Scratch::take);
+                self.snapshot.decompress(rank, walk.offset(), value, raw)?;
+                self.value = ValueAt::Raw;
+            } else {
+                self.value = ValueAt::Mapped { rank, offset: walk.value_at(), len: value.len() as u64 };
+            }
+            return Ok(());
+        }
+        let (found, key) = match (self.direction, self.runs.entry()) {
+            (Direction::Forward, Some((rank, entry))) => (Some(Found::new(rank, &entry)), entry.key),
+            _ => (self.found, &self.key[..]),
+        };
+        let Some(found) = found else { return Ok(()) };
+        let record = self.snapshot.read(&found, key, &mut self.buf)?;
+        let (at, len) = (record.header.value_at(), record.value.len());
+        self.value = if record.header.flags.has(Flags::COMPRESSED) {
+            let raw = self.raw.get_or_insert_with(Scratch::take);
+            self.snapshot.decompress(found.rank, found.offset, record.value, raw)?;
+            ValueAt::Raw
         } else {
-            self.raw = None;
-            let start = record.header.value_at();
-            self.value = start..start + record.value.len();
-        }
+            let (rank, offset, len) = (found.rank, found.offset + at as u64, len as u64);
+            let mapped =
+                self.snapshot.mapped(rank, offset, len).map(|_| ValueAt::Mapped { rank, offset, len });
+            mapped.unwrap_or(ValueAt::Buf(at..at + record.value.len()))
+        };
         Ok(())
     }
 
-    /// Comes to the next group; `false` when there are no more keys. After a failure the next call tries the same.
-    #[cold]
-    fn go_on(&mut self) -> Result<bool> {
-        std::mem::swap(&mut self.group, &mut self.ahead);
-        self.ahead.clear();
-        self.next = 0;
-        if self.group.found.is_empty() {
-            let mut group = std::mem::take(&mut self.group);
-            let gathered = self.gather(&mut group);
-            self.group = group;
-            gathered?;
-        }
-        if self.group.found.len() == GROUP && !self.keys_only {
-            let mut ahead = std::mem::take(&mut self.ahead);
-            // What fails here is met again when its turn comes.
-            let _ = self.gather(&mut ahead);
-            self.ahead = ahead;
-        }
-        Ok(!self.group.found.is_empty())
-    }
-
-    /// Fills a group, also with nothing when there are no more keys. After a failure it is empty.
-    fn gather(&mut self, group: &mut Group) -> Result<()> {
-        loop {
-            group.clear();
-            match self.try_gather(group) {
-                Ok(()) => break,
-                Err(err) => {
-                    group.clear();
-                    if !self.snapshot.forsake_hint(&err) {
-                        return Err(err);
-                    }
-                    self.runs = MergedRuns::new(self.snapshot.links()?, self.direction);
-                }
-            }
-        }
-        if let Some((_, key)) = group.found.last() {
-            self.place.pass(&group.keys[key.clone()]);
-        }
-        self.placed = true;
-        self.group_len = (2 * self.group_len).min(GROUP);
-        Ok(())
-    }
-
-    fn try_gather(&mut self, group: &mut Group) -> Result<()> {
-        if !std::mem::take(&mut self.placed) {
-            self.runs.seek(self.place.start())?;
-        }
-        let now_ns = self.snapshot.now_ns();
-        while group.found.len() < self.group_len {
-            let Some((_, entry)) = self.runs.entry().filter(|(_, entry)| self.is_within(entry.key)) else {
-                break;
-            };
-            let key = group.keys.len()..group.keys.len() + entry.key.len();
-            group.keys.extend_from_slice(entry.key);
-            match self.newest(&group.keys[key.clone()])?.filter(|found| found.is_live(now_ns)) {
-                Some(found) => group.found.push((found, key)),
-                None => group.keys.truncate(key.start),
-            }
-        }
-        if !self.keys_only {
-            self.prefetch(group);
-        }
-        Ok(())
-    }
-
-    /// Tells the processor that these records will be read. One line of each comes first, in a loop so short that it
-    /// looks up the pages of several at once: that takes longer than all else where they are in no order.
-    fn prefetch(&self, group: &Group) {
-        let all = || group.found.iter().map(|(found, _)| found);
-        all().for_each(|found| self.snapshot.segment(found.rank).prefetch(found.offset, 1));
-        all().for_each(|found| {
-            self.snapshot
-                .segment(found.rank)
-                .prefetch(found.offset + LINE_BYTES, found.len.saturating_sub(LINE_BYTES));
-        });
-    }
-
-    /// Passes all records of `key`, which the runs stand at, and answers the newest that is in the snapshot.
+    /// Finds the next key that has a value; `false` when there is none. After a failure the next call tries the same.
     #[inline]
-    fn newest(&mut self, key: &[u8]) -> Result<Option<Found>> {
-        let prefix = self.runs.prefix();
-        let mut newest: Option<Found> = None;
+    fn come_to_next(&mut self) -> Result<bool> {
+        let found = match self.direction {
+            Direction::Forward => self.find_forward(),
+            Direction::Reverse => self.find_reverse(),
+        };
+        match found {
+            Ok(found) => Ok(found),
+            Err(err) => self.find_again(err),
+        }
+    }
+
+    /// Does without the hint that `err` met damage in, if it did.
+    #[cold]
+    fn find_again(&mut self, err: Error) -> Result<bool> {
+        self.stand = Stand::Nowhere;
+        if !self.snapshot.forsake_hint(&err) {
+            return Err(err);
+        }
+        self.runs = MergedRuns::new(self.snapshot.links(!self.keys_only)?, self.direction);
+        self.come_to_next()
+    }
+
+    #[inline]
+    fn find_forward(&mut self) -> Result<bool> {
+        match self.stand {
+            Stand::Nowhere => self.runs.seek(self.place.start())?,
+            Stand::Next => {}
+            Stand::Record => self.pass_key()?,
+        }
+        self.stand = Stand::Next;
         while let Some((rank, entry)) = self.runs.entry() {
-            let is_newer = newest.is_none_or(|newest| (newest.rank, newest.offset) < (rank, entry.offset));
-            if is_newer && entry.offset < self.snapshot.end_of(rank) {
-                newest = Some(Found::new(rank, &entry));
+            if self.upper.as_deref().is_some_and(|upper| entry.key >= upper) {
+                break;
+            }
+            // What was merged is all the snapshot's.
+            if self.runs.walk().is_none() && entry.offset >= self.snapshot.end_of(rank) {
+                // An older one of the key may be the snapshot's.
+                self.advance_runs()?;
+            } else if entry.flags.is_value(entry.deadline, || self.snapshot.now_ns()) {
+                self.stand = Stand::Record;
+                return Ok(true);
+            } else {
+                self.pass_key()?;
+            }
+        }
+        Ok(false)
+    }
+
+    #[inline]
+    fn pass_key(&mut self) -> Result<()> {
+        self.runs.pass_key().inspect_err(|_| {
+            let passed = self.runs.entry().map_or(&[][..], |(_, entry)| entry.key);
+            self.place = Place::Beyond(passed.to_vec());
+        })
+    }
+
+    #[cold]
+    fn advance_runs(&mut self) -> Result<()> {
+        self.runs.advance().inspect_err(|_| {
+            let passed = self.runs.entry().map_or(&[][..], |(_, entry)| entry.key);
+            self.place = Place::At(passed.to_vec());
+        })
+    }
+
+    fn find_reverse(&mut self) -> Result<bool> {
+        if self.stand == Stand::Nowhere {
+            if self.found.is_some() {
+                self.place = Place::Beyond(self.key.clone());
+            }
+            self.runs.seek(self.place.start())?;
+            self.stand = Stand::Next;
+        }
+        while let Some((_, entry)) = self.runs.entry().filter(|(_, entry)| entry.key >= &self.lower[..]) {
+            self.next_key.clear();
+            self.next_key.extend_from_slice(entry.key);
+            if let Some(found) = self.newest_reverse()? {
+                self.found = Some(found);
+                std::mem::swap(&mut self.key, &mut self.next_key);
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Passes all records of the next key, and answers the newest that is in the snapshot, if that is a value.
+    fn newest_reverse(&mut self) -> Result<Option<Found>> {
+        let prefix = self.runs.prefix();
+        let mut newest = None;
+        while let Some((rank, entry)) = self.runs.entry() {
+            if entry.offset < self.snapshot.end_of(rank) {
+                let is_value = entry.flags.is_value(entry.deadline, || self.snapshot.now_ns());
+                newest = is_value.then(|| Found::new(rank, &entry));
             }
             self.runs.advance()?;
-            if !self.runs.is_at(key, prefix) {
+            if !self.runs.is_at(&self.next_key, prefix) {
                 break;
             }
         }
         Ok(newest)
-    }
-
-    fn is_within(&self, key: &[u8]) -> bool {
-        match self.direction {
-            Direction::Forward => self.upper.as_deref().is_none_or(|upper| key < upper),
-            Direction::Reverse => key >= &self.lower[..],
-        }
     }
 }
 

@@ -4,7 +4,8 @@
 //! advisory, and good only for the very log that the close left: a writer's open goes on from there, and from then on
 //! the generation tells that the checkpoint is of the past.
 
-use super::coding::{Id128, crc32c, set_u32, set_u64, u32_at, u64_at};
+use super::checksum::crc32c;
+use super::coding::{Id128, set_u32, set_u64, u32_at, u64_at};
 
 /// "An index", in eight bytes no text file begins with.
 pub const MAGIC: [u8; 8] = *b"\x89bitidx\n";

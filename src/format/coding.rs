@@ -28,16 +28,6 @@ pub fn set_u64(bytes: &mut [u8], at: usize, value: u64) {
     bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
 }
 
-/// CRC32C (Castagnoli, RFC 3720 appendix B.4) of `bytes`.
-pub fn crc32c(bytes: &[u8]) -> u32 {
-    crc32c::crc32c(bytes)
-}
-
-/// The checksum of what `crc` covers followed by `bytes`.
-pub fn crc32c_more(crc: u32, bytes: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc, bytes)
-}
-
 /// A 128-bit identity, written as 32 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub struct Id128(pub [u8; 16]);
@@ -71,13 +61,6 @@ impl fmt::Debug for Id128 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_checksum_is_the_castagnoli_one_of_rfc_3720() {
-        assert_eq!(crc32c(&[0; 32]), 0x8a91_36aa);
-        assert_eq!(crc32c(b"123456789"), 0xe306_9283);
-        assert_eq!(crc32c_more(crc32c(b"1234"), b"56789"), 0xe306_9283);
-    }
 
     #[test]
     fn an_id_is_read_as_it_is_written() {

@@ -1,6 +1,7 @@
 //! The cursor of a feed: a history and a position in its log, for a caller to keep.
 
-use super::coding::{Id128, crc32c, set_u32, set_u64, u32_at, u64_at};
+use super::checksum::crc32c;
+use super::coding::{Id128, set_u32, set_u64, u32_at, u64_at};
 use super::record::RECORD_ALIGN;
 use super::segment_header::SEGMENT_HEADER_LEN;
 

@@ -69,7 +69,7 @@ pub fn train(samples: &[u8], lens: &[usize], most: usize) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::coding::crc32c;
+    use super::super::checksum::crc32c;
     use super::super::record::RecordHeader;
     use super::*;
 

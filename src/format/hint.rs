@@ -4,7 +4,8 @@
 //! verifies what it uses and no more. A hint is advisory: it is bound to its segment by uid and length, and one that
 //! is missing, stale or damaged is made anew from the segment.
 
-use super::coding::{Id128, crc32c, set_u32, set_u64, u32_at, u64_at};
+use super::checksum::crc32c;
+use super::coding::{Id128, set_u32, set_u64, u32_at, u64_at};
 use super::filter::{filter_len, is_filter_len};
 use super::record::{
     Flags, MAX_KEY_LEN, RECORD_ALIGN, RECORD_HEADER_LEN, RecordHeader, VERSION_END, record_len,

@@ -5,7 +5,8 @@
 //! JSON readers round large numbers.
 
 use super::applied::MAX_CURSOR_LEN;
-use super::coding::{Id128, crc32c};
+use super::checksum::crc32c;
+use super::coding::Id128;
 use super::names::NUMBER_END;
 use super::record::VERSION_END;
 use serde_json::value::RawValue;

@@ -2,6 +2,7 @@
 
 pub mod applied;
 pub mod checkpoint;
+pub mod checksum;
 pub mod coding;
 pub mod compressed;
 pub mod cursor;

@@ -4,7 +4,8 @@
 //! offset. The key comes first so that a writer hashes it before it knows where the record will lie. Uid and
 //! offset are covered so that bytes of another segment, stored inside a value, never pass for a record.
 
-use super::coding::{crc32c, crc32c_more, set_u32, set_u64, u32_at, u64_at};
+use super::checksum::{crc32c, crc32c_more};
+use super::coding::{set_u32, set_u64, u32_at, u64_at};
 
 const AT_HEADER_CRC: usize = 0;
 const AT_VALUE_CRC: usize = AT_HEADER_CRC + 4;
@@ -73,6 +74,12 @@ impl Flags {
         (key_len as usize <= MAX_KEY_LEN && flags.0 & !Flags::KNOWN == 0).then_some((flags, key_len))
     }
 
+    /// Whether a record of these flags and this deadline is a value at the time that `now_ns` answers.
+    #[inline]
+    pub fn is_value(self, deadline: Option<u64>, now_ns: impl FnOnce() -> u64) -> bool {
+        !self.has(Flags::TOMBSTONE) && deadline.is_none_or(|deadline| deadline > now_ns())
+    }
+
     /// These flags without those.
     pub const fn without(self, other: Flags) -> Flags {
         Flags(self.0 & !other.0)
@@ -80,7 +87,7 @@ impl Flags {
 }
 
 /// A decoded record header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RecordHeader {
     /// Checksum over key, header, place.
     pub header_crc: u32,
@@ -143,13 +150,13 @@ impl RecordHeader {
 
     /// Whether `header_crc` is right for this key and place. `bytes` begin with the header.
     pub fn verify(&self, bytes: &[u8], key: &[u8], uid: u64, offset: u64) -> bool {
-        self.header_crc == place_crc(crc32c(key), &bytes[AT_VALUE_CRC..self.header_len()], uid, offset)
+        self.header_crc == bound_crc(0, key, &bytes[AT_VALUE_CRC..self.header_len()], uid, offset)
     }
 
     /// A uid for which [`RecordHeader::verify`] holds at this place, which says nothing of whether there is a record.
     /// All uids that differ from a segment's in nothing its records' checksums tell are one: of 2^32, that below 2^32.
     pub fn uid_for(&self, bytes: &[u8], key: &[u8], offset: u64) -> u64 {
-        let crc_for = |uid| place_crc(crc32c(key), &bytes[AT_VALUE_CRC..self.header_len()], uid, offset);
+        let crc_for = |uid| bound_crc(0, key, &bytes[AT_VALUE_CRC..self.header_len()], uid, offset);
         // Each bit of the uid flips bits of the checksum, whatever the others are. By their highest: these, and whose.
         let mut flips = [(0u32, 0u64); 32];
         let without = crc_for(0);
@@ -187,20 +194,10 @@ pub(super) fn record_len(expires: bool, key_len: usize, value_len: u32) -> u64 {
     ((header_len + key_len) as u64 + u64::from(value_len)).next_multiple_of(RECORD_ALIGN)
 }
 
-/// What is covered besides the key, where whole words of it can be checksummed from the first byte on.
-#[repr(align(8))]
-struct Covered([u8; RECORD_HEADER_MAX_LEN - AT_VALUE_CRC + 16]);
-
-/// The checksum's end: the header behind itself, uid and offset, in one piece, since most of the cost of checksumming
-/// a few bytes is in the call.
+/// The checksum of the key, of which `crc` covers what is not in `key`, the header behind the checksum, uid and offset.
 #[inline]
-fn place_crc(key_crc: u32, header_rest: &[u8], uid: u64, offset: u64) -> u32 {
-    let Covered(covered) = &mut Covered([0; RECORD_HEADER_MAX_LEN - AT_VALUE_CRC + 16]);
-    let place_at = header_rest.len();
-    covered[..place_at].copy_from_slice(header_rest);
-    set_u64(covered, place_at, uid);
-    set_u64(covered, place_at + 8, offset);
-    crc32c_more(key_crc, &covered[..place_at + 16])
+fn bound_crc(crc: u32, key: &[u8], header_rest: &[u8], uid: u64, offset: u64) -> u32 {
+    crc32c_more(crc, [key, header_rest, &uid.to_le_bytes(), &offset.to_le_bytes()])
 }
 
 /// A record about to be written: all that can be computed before its place and version are known.
@@ -282,7 +279,7 @@ impl Draft {
         set_u32(&mut out, AT_VALUE_LEN, self.value_len);
         set_u64(&mut out, AT_VERSION, version);
         set_u64(&mut out, AT_DEADLINE, self.deadline.unwrap_or(0));
-        let crc = place_crc(self.key_crc, &out[AT_VALUE_CRC..self.header_len()], uid, offset);
+        let crc = bound_crc(self.key_crc, &[], &out[AT_VALUE_CRC..self.header_len()], uid, offset);
         set_u32(&mut out, AT_HEADER_CRC, crc);
         out
     }

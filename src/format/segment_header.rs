@@ -3,7 +3,8 @@
 //! These 72 bytes keep their layout in every future format, so that an older library can tell a newer
 //! segment from a damaged one: the checksum is judged first, then the format number.
 
-use super::coding::{Id128, crc32c, set_u32, set_u64, u32_at, u64_at};
+use super::checksum::crc32c;
+use super::coding::{Id128, set_u32, set_u64, u32_at, u64_at};
 
 /// "A segment", in eight bytes no text file begins with.
 pub const MAGIC: [u8; 8] = *b"\x89bitcsk\n";

@@ -134,6 +134,9 @@ pub trait Map: Send + Sync + 'static {
     /// The bytes `offset .. offset + len`, or `None` when the mapping does not reach so far.
     fn bytes(&self, offset: u64, len: usize) -> Option<&[u8]>;
 
-    /// Tells the processor that the bytes at `offset` will be read soon. Never faults.
-    fn prefetch(&self, offset: u64);
+    /// Tells the device that `len` bytes at `offset` will be read soon.
+    fn announce(&self, offset: u64, len: usize);
+
+    /// Tells the processor that `len` bytes at `offset` will be read soon. Never faults.
+    fn prefetch(&self, offset: u64, len: usize);
 }

@@ -5,7 +5,7 @@
 
 use super::hint_writer::HintId;
 use crate::error::{Error, Result};
-use crate::format::coding::crc32c;
+use crate::format::checksum::crc32c;
 use crate::format::hint::{BLOCK_MAX_LEN, BLOCK_REF_LEN, BlockRef, HINT_HEADER_LEN, HintEntry, HintHeader};
 use crate::io::env::File;
 use crate::io::whole::read_full;

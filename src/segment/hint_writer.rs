@@ -5,7 +5,8 @@
 //! synced for its sake.
 
 use crate::error::{Error, Result};
-use crate::format::coding::{Id128, crc32c};
+use crate::format::checksum::crc32c;
+use crate::format::coding::Id128;
 use crate::format::filter;
 use crate::format::hint::{
     BLOCK_MAX_LEN, BLOCK_REF_LEN, BLOCK_TARGET_LEN, BlockRef, HINT_HEADER_LEN, HintEntry, HintHeader,

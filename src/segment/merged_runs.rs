@@ -2,9 +2,11 @@
 //!
 //! A tournament: each run's cursor plays against the winner of the rest, and the losers stay where they lost. When the
 //! winner has moved on it plays only against those on its way up, one comparison a round, and nearly all of these are
-//! decided by the first eight bytes of the keys.
+//! decided by the first sixteen bytes of the keys.
 
+use super::record_walk::{PlainRecord, RecordWalk};
 use super::run_cursor::{Direction, Link, RunCursor, Start};
+use super::runs::first_bytes;
 use crate::error::Result;
 use crate::format::hint::HintEntry;
 use crate::io::env::File;
@@ -15,6 +17,11 @@ pub struct MergedRuns<F: File> {
     cursors: Vec<RunCursor<F>>,
     /// The winner, then the loser of each match; that of number `n` comes out of those of `2 n` and `2 n + 1`.
     matches: Vec<Player>,
+    /// The winner stays it as long as its prefix is less than this one. Found out for a winner that walks from record to
+    /// record, which often stays.
+    runner_up: u128,
+    /// The key that was passed last.
+    passed: Vec<u8>,
     direction: Direction,
 }
 
@@ -22,7 +29,7 @@ pub struct MergedRuns<F: File> {
 #[derive(Clone, Copy, Default)]
 struct Player {
     /// The less, the earlier it comes.
-    prefix: u64,
+    prefix: u128,
     cursor: usize,
 }
 
@@ -39,8 +46,10 @@ impl<F: File> MergedRuns<F> {
                 None => chains.push(vec![link]),
             }
         }
-        let cursors: Vec<_> = chains.into_iter().map(|chain| RunCursor::new(chain, direction)).collect();
-        MergedRuns { matches: Vec::new(), cursors, direction }
+        let count = chains.len();
+        let cursors: Vec<_> =
+            chains.into_iter().map(|chain| RunCursor::new(chain, direction, count)).collect();
+        MergedRuns { cursors, matches: Vec::new(), runner_up: 0, passed: Vec::new(), direction }
     }
 
     /// Moves to where a walk begins.
@@ -61,11 +70,12 @@ impl<F: File> MergedRuns<F> {
         }
         if let Some(winner) = self.matches.first_mut() {
             *winner = winners[1];
+            self.runner_up = self.runner_up();
         }
         Ok(())
     }
 
-    /// Moves to the next record.
+    /// Moves to the next record. If that fails, the walk still shows where it was, but can only be sent elsewhere.
     ///
     /// # Errors
     /// As [`RunCursor::seek`].
@@ -74,6 +84,10 @@ impl<F: File> MergedRuns<F> {
         let Some(&Player { cursor, .. }) = self.matches.first() else { return Ok(()) };
         self.cursors[cursor].advance()?;
         let mut winner = self.player(cursor);
+        if winner.prefix < self.runner_up {
+            self.matches[0] = winner;
+            return Ok(());
+        }
         let mut number = (self.cursors.len() + cursor) / 2;
         while number > 0 {
             let other = self.matches[number];
@@ -83,12 +97,50 @@ impl<F: File> MergedRuns<F> {
             number /= 2;
         }
         self.matches[0] = winner;
+        self.runner_up = self.runner_up();
         Ok(())
+    }
+
+    /// Moves to the next record of another key. If that fails, as [`MergedRuns::advance`].
+    ///
+    /// # Errors
+    /// As [`RunCursor::seek`].
+    #[inline]
+    pub fn pass_key(&mut self) -> Result<()> {
+        match self.matches.first() {
+            // No other run has the key, and a sorted run has none twice.
+            Some(winner) if winner.prefix < self.runner_up => self.advance(),
+            _ => self.pass_all(),
+        }
+    }
+
+    /// Moves over the next records and appends them to `out`, until that holds `most`, where that is as simple as
+    /// [`RecordWalk::stretch`] has it, and the keys are less than `upper`.
+    pub fn stretch(&mut self, upper: Option<&[u8]>, most: usize, out: &mut Vec<PlainRecord>) {
+        let Some(winner) = self.matches.first_mut() else { return };
+        let Some(walk) = self.cursors[winner.cursor].walk_mut() else { return };
+        walk.stretch(self.runner_up.min(upper.map_or(u128::MAX, first_bytes)), most, out);
+        winner.prefix = walk.prefix();
+    }
+
+    fn pass_all(&mut self) -> Result<()> {
+        let mut passed = std::mem::take(&mut self.passed);
+        passed.clear();
+        let prefix = self.prefix();
+        passed.extend_from_slice(self.entry().map_or(&[], |(_, entry)| entry.key));
+        let outcome = loop {
+            match self.advance() {
+                Ok(()) if self.is_at(&passed, prefix) => {}
+                outcome => break outcome,
+            }
+        };
+        self.passed = passed;
+        outcome
     }
 
     /// Whether the walk has come to a record of `key`, of which `prefix` are the first bytes.
     #[inline]
-    pub fn is_at(&self, key: &[u8], prefix: u64) -> bool {
+    pub fn is_at(&self, key: &[u8], prefix: u128) -> bool {
         self.winner().is_some_and(|cursor| {
             cursor.prefix() == prefix && cursor.entry().is_some_and(|entry| entry.key == key)
         })
@@ -101,10 +153,32 @@ impl<F: File> MergedRuns<F> {
         Some((cursor.rank(), cursor.entry()?))
     }
 
+    /// The record and the place of its segment in the log, if its run is walked through from record to record.
+    #[inline]
+    pub fn walk(&self) -> Option<(usize, &RecordWalk<F>)> {
+        let cursor = self.winner()?;
+        Some((cursor.rank(), cursor.walk()?))
+    }
+
     /// The first bytes of its key, as a number.
     #[inline]
-    pub fn prefix(&self) -> u64 {
+    pub fn prefix(&self) -> u128 {
         self.winner().map_or(0, RunCursor::prefix)
+    }
+
+    /// The least prefix of those that play against the winner when it moves on; 0 if it is not worth knowing.
+    #[inline]
+    fn runner_up(&self) -> u128 {
+        let Some(winner) = self.matches.first().filter(|winner| self.cursors[winner.cursor].walk().is_some())
+        else {
+            return 0;
+        };
+        let (mut number, mut least) = ((self.cursors.len() + winner.cursor) / 2, u128::MAX);
+        while number > 0 {
+            least = least.min(self.matches[number].prefix);
+            number /= 2;
+        }
+        least
     }
 
     #[inline]
@@ -116,7 +190,7 @@ impl<F: File> MergedRuns<F> {
     fn player(&self, cursor: usize) -> Player {
         let at = &self.cursors[cursor];
         let prefix = match self.direction {
-            _ if at.entry().is_none() => u64::MAX,
+            _ if at.is_at_end() => u128::MAX,
             Direction::Forward => at.prefix(),
             Direction::Reverse => !at.prefix(),
         };
@@ -181,7 +255,7 @@ mod tests {
     }
 
     fn link(hint: &Arc<Hint<SimFile>>, rank: usize, run: Option<u64>) -> Link<SimFile> {
-        Link { records: SortedRun::Hint(hint.clone()), rank, run }
+        Link { records: SortedRun::Hint(hint.clone()), rank, run, values: None }
     }
 
     /// What a map would hold of these hints, in the order of a walk forward.

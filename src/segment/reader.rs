@@ -5,14 +5,13 @@
 
 use super::view::Segment;
 use crate::error::{Error, Result};
-use crate::format::coding::crc32c;
+use crate::format::checksum::crc32c;
 use crate::format::record::{RECORD_HEADER_MAX_LEN, Record, RecordHeader};
 use crate::io::env::{File, Map};
 use crate::io::whole::read_full;
 
-const LINE_BYTES: u64 = 64;
-/// How many lines behind the first are asked for; the processor finds the rest by itself.
-const PREFETCH_LINES: u64 = 3;
+/// How many bytes of a record are asked for; the processor finds the rest by itself.
+const PREFETCHED_BYTES: usize = 256;
 
 impl<F: File> Segment<F> {
     /// The record at `offset`, whose length is at most `max_len`. `buf` is used when the record is not mapped.
@@ -41,12 +40,18 @@ impl<F: File> Segment<F> {
         self.check_header(offset, self.read_some(offset, want, len, buf)?)
     }
 
-    /// Tells the processor that the first lines of the record at `offset` will be read.
+    /// Tells the processor that the first bytes of the `len` at `offset` will be read.
     #[inline]
-    pub fn prefetch(&self, offset: u64, max_len: u64) {
-        if let Some(map) = &self.map {
-            let lines = (max_len / LINE_BYTES).min(PREFETCH_LINES);
-            (0..=lines).for_each(|line| map.prefetch(offset + line * LINE_BYTES));
+    pub fn prefetch(&self, offset: u64, len: u64) {
+        if let (Some(map), Ok(len)) = (&self.map, usize::try_from(len)) {
+            map.prefetch(offset, len.min(PREFETCHED_BYTES));
+        }
+    }
+
+    /// Tells the device that the bytes at `offset` will be read, if they are mapped.
+    pub fn announce(&self, offset: u64, len: u64) {
+        if let (Some(map), Ok(len)) = (&self.map, usize::try_from(len)) {
+            map.announce(offset, len);
         }
     }
 
@@ -92,7 +97,7 @@ impl<F: File> Segment<F> {
             .get(header.value_at()..header.value_at() + header.value_len as usize)
             .ok_or_else(|| self.damaged(offset, "the record is cut off"))?;
         if crc32c(value) != header.value_crc {
-            return Err(self.damaged(offset, "the value does not match its checksum"));
+            return Err(self.damaged_value(offset));
         }
         Ok(Record { header, key, value })
     }
@@ -105,6 +110,11 @@ impl<F: File> Segment<F> {
             .filter(|key| header.verify(bytes, key, self.uid, offset))
             .ok_or_else(|| self.damaged(offset, "the record header does not match its checksum"))?;
         Ok((header, key))
+    }
+
+    #[cold]
+    pub(super) fn damaged_value(&self, offset: u64) -> Error {
+        self.damaged(offset, "the value does not match its checksum")
     }
 
     #[cold]

@@ -1,19 +1,26 @@
 //! Walks through a sorted run in either direction.
 //!
 //! A run is a chain of links, each of a segment: its hint, read and verified some blocks at a time, or entries in memory.
-//! The keys of a link are all less than those of the next.
+//! The keys of a link are all less than those of the next. When the values are wanted too, and a merge has laid the
+//! records in the order of their keys, a walk forward goes from record to record instead, where the hint has led it to
+//! the first: one stream of memory is read, not two.
 
 use super::hint_reader::Hint;
-use super::runs::{MemoryRun, prefix};
+use super::lookahead::Lookahead;
+use super::record_walk::{RecordWalk, WalkStep};
+use super::runs::{MemoryRun, first_bytes};
+use super::view::Segment;
 use crate::error::{Error, Result};
 use crate::format::hint::HintEntry;
 use crate::format::names;
+use crate::format::segment_header::SEGMENT_HEADER_LEN;
 use crate::io::env::File;
 use crate::sync::Arc;
 use std::ops::Range;
 
 /// How many blocks are read at a time, at the most: about 64 KiB, so that those of ten runs stay in the processor's cache.
 const BLOCKS_AT_ONCE: usize = 16;
+const FIRST_RECORD: u64 = SEGMENT_HEADER_LEN as u64;
 
 /// Records in the order of their keys, of one key the newest first.
 pub enum SortedRun<F: File> {
@@ -31,6 +38,8 @@ pub struct Link<F: File> {
     pub rank: usize,
     /// The sorted run that the segment is of, when a merge wrote it.
     pub run: Option<u64>,
+    /// The segment, if the values are going to be read.
+    pub values: Option<Arc<Segment<F>>>,
 }
 
 /// Which way a walk goes.
@@ -66,7 +75,11 @@ pub struct RunCursor<F: File> {
     starts: Vec<usize>,
     /// How many blocks are read next.
     at_once: usize,
-    /// The entry at the cursor, if it is at one.
+    /// What of the entries at hand was fetched from memory.
+    lookahead: Lookahead,
+    /// The record at the cursor, if the walk is one from record to record here.
+    walk: Option<RecordWalk<F>>,
+    /// Else the entry at the cursor, if it is at one.
     current: Option<Current>,
 }
 
@@ -76,16 +89,16 @@ struct Current {
     /// Its number, if the walk goes backwards.
     number: usize,
     /// The first bytes of its key.
-    prefix: u64,
-    /// Where its key is, which it ends with.
+    prefix: u128,
+    /// Where its key is among the bytes at hand. An entry ends with it.
     key: (usize, usize),
     /// All but its key.
     head: HintEntry<'static>,
 }
 
 impl<F: File> RunCursor<F> {
-    /// Nowhere in the run of these links.
-    pub fn new(chain: Vec<Link<F>>, direction: Direction) -> Self {
+    /// Nowhere in the run of these links. It is one of so many `cursors` of a walk.
+    pub fn new(chain: Vec<Link<F>>, direction: Direction, cursors: usize) -> Self {
         RunCursor {
             chain,
             direction,
@@ -94,6 +107,8 @@ impl<F: File> RunCursor<F> {
             bytes: Vec::new(),
             starts: Vec::new(),
             at_once: 1,
+            lookahead: Lookahead::of(cursors),
+            walk: None,
             current: None,
         }
     }
@@ -101,14 +116,38 @@ impl<F: File> RunCursor<F> {
     /// The entry at the cursor, if there is one.
     #[inline]
     pub fn entry(&self) -> Option<HintEntry<'_>> {
+        if let Some(walk) = &self.walk {
+            return Some(walk.entry());
+        }
         let current = self.current.as_ref()?;
         Some(HintEntry { key: &self.bytes()[current.key.0..current.key.1], ..current.head })
     }
 
+    /// Whether the cursor is at no entry.
+    #[inline]
+    pub fn is_at_end(&self) -> bool {
+        self.walk.is_none() && self.current.is_none()
+    }
+
+    /// The record at the cursor, if it came there from another record.
+    #[inline]
+    pub fn walk(&self) -> Option<&RecordWalk<F>> {
+        self.walk.as_ref()
+    }
+
+    /// The same, to move it.
+    #[inline]
+    pub fn walk_mut(&mut self) -> Option<&mut RecordWalk<F>> {
+        self.walk.as_mut()
+    }
+
     /// The first bytes of the key at the cursor, as a number; 0 where there is none.
     #[inline]
-    pub fn prefix(&self) -> u64 {
-        self.current.as_ref().map_or(0, |current| current.prefix)
+    pub fn prefix(&self) -> u128 {
+        match &self.walk {
+            Some(walk) => walk.prefix(),
+            None => self.current.as_ref().map_or(0, |current| current.prefix),
+        }
     }
 
     /// The place in the log of the segment that the cursor is in.
@@ -123,6 +162,7 @@ impl<F: File> RunCursor<F> {
     /// `Corrupt` when a hint is damaged; `Io`, `NoMemory`.
     pub fn seek(&mut self, start: Start<'_>) -> Result<()> {
         self.at_once = 1;
+        self.lookahead.begin();
         // All entries before the one wanted, or before the one behind it, are on this side of `key`.
         let (key, with_equal) = match (start, self.direction) {
             (Start::End, _) => return self.seek_end(),
@@ -135,18 +175,26 @@ impl<F: File> RunCursor<F> {
             self.enter(others + 1, 0)?;
             Ok(self.first().is_some_and(|first| is_before(&first)))
         })?;
+        let before = self.seek_in(link, is_before)?;
+        match self.direction {
+            Direction::Forward if before < self.held() => {
+                let (offset, start) = (self.numbered(before).offset, self.start(before));
+                if self.begin_walk(offset) { Ok(()) } else { self.set_forward(start) }
+            }
+            Direction::Forward => self.set_forward(self.bytes().len()),
+            Direction::Reverse => self.set_reverse(before),
+        }
+    }
+
+    /// Takes entries of a link at hand, and answers how many of them are before a place that others may be behind.
+    fn seek_in(&mut self, link: usize, is_before: impl Fn(&HintEntry<'_>) -> bool) -> Result<usize> {
         let block = partition(self.block_count(link).saturating_sub(1), |others| {
             self.enter(link, others + 1)?;
             Ok(self.first().is_some_and(|first| is_before(&first)))
         })?;
         self.enter(link, block)?;
         self.index()?;
-        let before = partition(self.held(), |number| Ok(is_before(&self.numbered(number))))?;
-        match self.direction {
-            Direction::Forward if before == self.held() => self.set_forward(self.bytes().len()),
-            Direction::Forward => self.set_forward(self.start(before)),
-            Direction::Reverse => self.set_reverse(before),
-        }
+        partition(self.held(), |number| Ok(is_before(&self.numbered(number))))
     }
 
     /// Moves to the next entry, if the cursor is at one.
@@ -155,6 +203,12 @@ impl<F: File> RunCursor<F> {
     /// As [`RunCursor::seek`].
     #[inline]
     pub fn advance(&mut self) -> Result<()> {
+        if let Some(walk) = &mut self.walk {
+            return match walk.advance()? {
+                WalkStep::Record => Ok(()),
+                step => self.leave_records(step),
+            };
+        }
         match (&self.current, self.direction) {
             (Some(current), Direction::Forward) => self.set_forward(current.key.1),
             (Some(current), Direction::Reverse) => self.set_reverse(current.number),
@@ -166,7 +220,7 @@ impl<F: File> RunCursor<F> {
         match self.direction {
             Direction::Forward => {
                 self.enter(0, 0)?;
-                self.set_forward(0)
+                if self.begin_walk(FIRST_RECORD) { Ok(()) } else { self.set_forward(0) }
             }
             Direction::Reverse => {
                 let link = self.chain.len().saturating_sub(1);
@@ -180,72 +234,143 @@ impl<F: File> RunCursor<F> {
     /// Stands at the entry that begins at `start` of the bytes at hand, or at the first of what comes next.
     #[inline]
     fn set_forward(&mut self, start: usize) -> Result<()> {
-        if start < self.bytes().len() { self.set(start, 0) } else { self.go_on_forward() }
+        if start >= self.bytes().len() {
+            return self.go_on_forward();
+        }
+        if self.lookahead.is_due(start) {
+            self.look_ahead(start);
+        }
+        self.set(start, 0)
     }
 
     #[cold]
     fn go_on_forward(&mut self) -> Result<()> {
-        let (passed, from_link) = (self.passed_key(), self.link);
-        while self.link < self.chain.len() {
-            let (from, count) = (self.blocks.end, self.block_count(self.link));
-            if from < count {
-                self.at_once = (2 * self.at_once).min(BLOCKS_AT_ONCE);
-                self.load(from..count.min(from + self.at_once))?;
-            } else if self.link + 1 < self.chain.len() {
-                self.enter(self.link + 1, 0)?;
-            } else {
-                break;
+        self.go_on(|cursor| {
+            while cursor.link < cursor.chain.len() {
+                let (from, count) = (cursor.blocks.end, cursor.block_count(cursor.link));
+                if from < count {
+                    cursor.at_once = (2 * cursor.at_once).min(BLOCKS_AT_ONCE);
+                    cursor.load(from..count.min(from + cursor.at_once))?;
+                } else if cursor.link + 1 < cursor.chain.len() {
+                    cursor.enter(cursor.link + 1, 0)?;
+                    if cursor.begin_walk(FIRST_RECORD) {
+                        return Ok(());
+                    }
+                } else {
+                    break;
+                }
+                if !cursor.bytes().is_empty() {
+                    return cursor.set_forward(0);
+                }
             }
-            if !self.bytes().is_empty() {
-                self.set(0, 0)?;
-                return self.check_order(passed.as_deref(), from_link);
-            }
+            (cursor.walk, cursor.current) = (None, None);
+            Ok(())
+        })
+    }
+
+    /// Leaves the bytes at hand by `step`, and makes sure that it led ahead. If it failed, the cursor still shows where it
+    /// was, but can only be sent elsewhere.
+    fn go_on(&mut self, step: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        let (passed, from_link) = (self.passed(), self.link);
+        let gone_on = step(self).and_then(|()| self.check_order(passed.as_ref(), from_link));
+        if let (Err(_), Some((key, head))) = (&gone_on, passed) {
+            let current = Current { number: 0, prefix: first_bytes(&key), key: (0, key.len()), head };
+            (self.walk, self.bytes, self.current) = (None, key, Some(current));
         }
-        self.current = None;
-        Ok(())
+        gone_on
     }
 
     /// Stands at the entry before number `number` of those at hand, or at the last of what comes before.
     #[inline]
     fn set_reverse(&mut self, number: usize) -> Result<()> {
-        match number.checked_sub(1) {
-            Some(number) => self.set(self.start(number), number),
-            None => self.go_on_reverse(),
+        let Some(number) = number.checked_sub(1) else { return self.go_on_reverse() };
+        if self.lookahead.is_due(self.held() - number) {
+            self.look_ahead(self.held() - number);
         }
+        self.set(self.start(number), number)
+    }
+
+    /// Has the records fetched of entries that come soon, if the walk is one that reads values. Forward, places among
+    /// the entries at hand are where they begin; backwards how many come before them.
+    #[cold]
+    fn look_ahead(&mut self, place: usize) {
+        let mut lookahead = std::mem::take(&mut self.lookahead);
+        match self.chain.get(self.link).and_then(|link| link.values.as_ref()) {
+            None => lookahead.stop(),
+            Some(segment) => lookahead.look(segment, place, |place| match self.direction {
+                Direction::Forward => {
+                    let (entry, after) = HintEntry::decode(&self.bytes()[place..])?;
+                    Some((entry, self.bytes().len() - after.len()))
+                }
+                Direction::Reverse => {
+                    let number = self.held().checked_sub(place)?;
+                    Some((HintEntry::decode(&self.bytes()[self.start(number)..])?.0, place + 1))
+                }
+            }),
+        }
+        self.lookahead = lookahead;
+    }
+
+    /// Stands at the record at `offset`, or at the first behind it that is a key's; `false` when the walk does not go from
+    /// record to record here, or meets none that is sound.
+    fn begin_walk(&mut self, offset: u64) -> bool {
+        let link = self.chain.get(self.link).filter(|link| link.run.is_some());
+        let segment = link.and_then(|link| link.values.as_ref());
+        if let Some(segment) = segment.filter(|_| self.direction == Direction::Forward) {
+            self.walk = RecordWalk::new(segment, offset);
+        }
+        self.walk.is_some()
+    }
+
+    /// Goes on in the next link, or from what is no sound record by the hint: it knows whose record that was.
+    #[cold]
+    fn leave_records(&mut self, step: WalkStep) -> Result<()> {
+        if step == WalkStep::End {
+            self.blocks = self.block_count(self.link)..self.block_count(self.link);
+            return self.go_on_forward();
+        }
+        self.go_on(|cursor| {
+            let passed = cursor.passed().map(|(key, _)| key).unwrap_or_default();
+            let before = cursor.seek_in(cursor.link, |entry| entry.key <= &passed[..])?;
+            let start = if before < cursor.held() { cursor.start(before) } else { cursor.bytes().len() };
+            cursor.set_forward(start)
+        })
     }
 
     #[cold]
     fn go_on_reverse(&mut self) -> Result<()> {
-        let (passed, from_link) = (self.passed_key(), self.link);
-        loop {
-            let to = self.blocks.start;
-            if to > 0 {
-                self.at_once = (2 * self.at_once).min(BLOCKS_AT_ONCE);
-                self.load(to.saturating_sub(self.at_once)..to)?;
-            } else if self.link > 0 {
-                let link = self.link - 1;
-                self.enter(link, self.block_count(link).saturating_sub(1))?;
-            } else {
-                break;
+        self.go_on(|cursor| {
+            loop {
+                let to = cursor.blocks.start;
+                if to > 0 {
+                    cursor.at_once = (2 * cursor.at_once).min(BLOCKS_AT_ONCE);
+                    cursor.load(to.saturating_sub(cursor.at_once)..to)?;
+                } else if cursor.link > 0 {
+                    let link = cursor.link - 1;
+                    cursor.enter(link, cursor.block_count(link).saturating_sub(1))?;
+                } else {
+                    break;
+                }
+                cursor.index()?;
+                if cursor.held() > 0 {
+                    return cursor.set_reverse(cursor.held());
+                }
             }
-            self.index()?;
-            if let Some(number) = self.held().checked_sub(1) {
-                self.set(self.start(number), number)?;
-                return self.check_order(passed.as_deref(), from_link);
-            }
-        }
-        self.current = None;
-        Ok(())
+            cursor.current = None;
+            Ok(())
+        })
     }
 
-    /// The key at the cursor, which is about to go on.
-    fn passed_key(&self) -> Option<Vec<u8>> {
-        self.entry().map(|entry| entry.key.to_vec())
+    /// The key at the cursor, which is about to go on, and the rest of the entry.
+    fn passed(&self) -> Option<(Vec<u8>, HintEntry<'static>)> {
+        let entry = self.entry()?;
+        Some((entry.key.to_vec(), HintEntry { key: &[], ..entry }))
     }
 
     /// An error when the chain is no run: what it consists of says the manifest, which no block's checksum covers.
-    fn check_order(&self, passed: Option<&[u8]>, from_link: usize) -> Result<()> {
-        let (Some(passed), Some(entry)) = (passed, self.entry()) else { return Ok(()) };
+    fn check_order(&self, passed: Option<&(Vec<u8>, HintEntry<'static>)>, from_link: usize) -> Result<()> {
+        let (Some((passed, _)), Some(entry)) = (passed, self.entry()) else { return Ok(()) };
+        let passed = &passed[..];
         let ahead = match self.direction {
             Direction::Forward => passed < entry.key,
             Direction::Reverse => passed > entry.key,
@@ -265,7 +390,7 @@ impl<F: File> RunCursor<F> {
         let rest = &self.bytes()[start..];
         let Some((entry, after)) = HintEntry::decode(rest) else { return Err(self.damaged()) };
         let end = start + rest.len() - after.len();
-        let (prefix, key) = (prefix(entry.key), (end - entry.key.len(), end));
+        let (prefix, key) = (first_bytes(entry.key), (end - entry.key.len(), end));
         let head = HintEntry { key: &[], ..entry };
         self.current = Some(Current { number, prefix, key, head });
         Ok(())
@@ -315,13 +440,14 @@ impl<F: File> RunCursor<F> {
 
     /// Takes one block of a link at hand, if it has that, or a link in memory.
     fn enter(&mut self, link: usize, block: usize) -> Result<()> {
-        (self.link, self.current) = (link, None);
+        self.link = link;
         self.load(block..self.block_count(link).min(block + 1))
     }
 
     /// Takes the entries of `blocks` at hand.
     fn load(&mut self, blocks: Range<usize>) -> Result<()> {
-        self.current = None;
+        (self.walk, self.current) = (None, None);
+        self.lookahead.restart();
         self.starts.clear();
         self.blocks = blocks.start..blocks.end.max(blocks.start);
         match self.chain.get(self.link).map(|link| &link.records) {

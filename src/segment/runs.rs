@@ -93,12 +93,24 @@ impl MemoryRun {
 /// The first eight bytes of a key as a number: it decides most comparisons.
 #[inline]
 pub fn prefix(key: &[u8]) -> u64 {
+    u64::from_be_bytes(padded(key))
+}
+
+/// The first sixteen bytes likewise.
+#[inline]
+pub fn first_bytes(key: &[u8]) -> u128 {
+    u128::from_be_bytes(padded(key))
+}
+
+/// The first bytes of a key, and zeros where it has none.
+#[inline]
+fn padded<const N: usize>(key: &[u8]) -> [u8; N] {
     if let Some(head) = key.first_chunk() {
-        return u64::from_be_bytes(*head);
+        return *head;
     }
-    let mut head = [0; 8];
+    let mut head = [0; N];
     head[..key.len()].copy_from_slice(key);
-    u64::from_be_bytes(head)
+    head
 }
 
 fn compare(a: &HintEntry<'_>, b: &HintEntry<'_>) -> Ordering {

@@ -5,7 +5,7 @@
 
 use crate::error::{Error, Result};
 use crate::format::applied;
-use crate::format::coding::{crc32c, crc32c_more};
+use crate::format::checksum::{crc32c, crc32c_more};
 use crate::format::marker::Watermark;
 use crate::format::record::{Flags, MAX_KEY_LEN, RECORD_ALIGN, RECORD_HEADER_MAX_LEN, RecordHeader};
 use crate::io::env::File;
@@ -242,7 +242,7 @@ impl<'f, F: File> Scanner<'f, F> {
             if bytes.is_empty() {
                 return Ok(None);
             }
-            crc = crc32c_more(crc, bytes);
+            crc = crc32c_more(crc, [bytes]);
             at += bytes.len() as u64;
         }
         Ok(Some(crc))

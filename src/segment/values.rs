@@ -14,7 +14,7 @@ use crate::sync::Arc;
 const DICTIONARY_AT: u64 = SEGMENT_HEADER_LEN as u64;
 
 impl<F: File> Segment<F> {
-    /// The value of the record at `offset`, whose stored value is compressed, into `out`. If it takes the segment's
+    /// The value of the record at `offset`, of which `stored` is compressed, into `out`. If it takes the segment's
     /// dictionary, that is kept in memory as long as the segment, one of `dictionaries`.
     ///
     /// # Errors
@@ -23,15 +23,15 @@ impl<F: File> Segment<F> {
         &self,
         dictionaries: &Dictionaries,
         offset: u64,
-        record: &Record<'_>,
+        stored: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<()> {
-        let head = Head::decode(record.value).ok_or_else(|| self.not_decompressed(offset))?;
+        let head = Head::decode(stored).ok_or_else(|| self.not_decompressed(offset))?;
         let dictionary = match head.dictionary {
             0 => None,
             _ => Some(self.dictionary(dictionaries)?.ok_or_else(|| self.not_decompressed(offset))?),
         };
-        decompress(record.value, dictionary.map(|dictionary| &**dictionary), out).map_err(|unreadable| {
+        decompress(stored, dictionary.map(|dictionary| &**dictionary), out).map_err(|unreadable| {
             match unreadable {
                 Unreadable::Damaged => self.not_decompressed(offset),
                 Unreadable::NoMemory(bytes) => Error::NoMemory { bytes },

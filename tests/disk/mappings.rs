@@ -47,7 +47,7 @@ fn an_empty_mapping_holds_only_empty_ranges() {
     let (_file, map) = file_and_map(&scratch, 0);
     assert_eq!(map.bytes(0, 0).unwrap(), b"");
     assert!(map.bytes(0, 1).is_none());
-    map.prefetch(0);
+    map.prefetch(0, 1);
 }
 
 #[test]
@@ -55,7 +55,8 @@ fn prefetching_never_faults_where_there_is_no_file() {
     let scratch = Scratch::new();
     let (_file, map) = file_and_map(&scratch, RESERVED);
     for offset in [0, 4096, RESERVED - 1, RESERVED, u64::MAX] {
-        map.prefetch(offset);
+        map.prefetch(offset, 1);
+        map.announce(offset, 64 << 10);
     }
 }
 

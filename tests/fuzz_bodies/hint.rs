@@ -2,7 +2,8 @@
 
 use super::files::{file_of, store, use_store};
 use super::support::DIR;
-use bitcask::format::coding::{Id128, crc32c, set_u32, set_u64, u64_at};
+use bitcask::format::checksum::crc32c;
+use bitcask::format::coding::{Id128, set_u32, set_u64, u64_at};
 use bitcask::format::filter::may_contain;
 use bitcask::format::hint::{BLOCK_REF_LEN, FORMAT, HINT_HEADER_LEN, MAGIC};
 use bitcask::format::names;
@@ -68,7 +69,7 @@ fn read(bytes: &[u8]) {
     for (direction, run) in
         [(Direction::Forward, None), (Direction::Reverse, None), (Direction::Forward, Some(1))]
     {
-        let link = |rank| Link { records: SortedRun::Hint(hint.clone()), rank, run };
+        let link = |rank| Link { records: SortedRun::Hint(hint.clone()), rank, run, values: None };
         let mut merged = MergedRuns::new([0, 1].map(link), direction);
         for start in [Start::End, Start::At(b"k"), Start::Beyond(b"\xff")] {
             let (mut steps, mut sound) = (0, merged.seek(start).is_ok());

@@ -2,7 +2,7 @@
 
 use super::files::{store, use_store};
 use super::support::DIR;
-use bitcask::format::coding::crc32c;
+use bitcask::format::checksum::crc32c;
 use bitcask::format::manifest::Manifest;
 use bitcask::format::names;
 

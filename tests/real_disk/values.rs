@@ -5,7 +5,7 @@ use crate::support::Scratch;
 use crate::{open, small_segments};
 use bitcask::Error;
 use bitcask::features::batch::Batch;
-use bitcask::format::coding::crc32c;
+use bitcask::format::checksum::crc32c;
 use bitcask::io::sim::Rng;
 use bitcask::options::{IoMode, Options};
 use std::fs::File;

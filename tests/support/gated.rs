@@ -1,7 +1,7 @@
 //! A simulated machine on which the test comes between any two calls of a program.
 
 use bitcask::io::env::{Dir, DirOptions, Env, File, Thread};
-use bitcask::io::sim::{NoMap, Sim, SimDir, SimFile};
+use bitcask::io::sim::{Sim, SimDir, SimFile, SimMap};
 use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
@@ -150,7 +150,7 @@ pub struct GatedFile {
 }
 
 impl File for GatedFile {
-    type Map = NoMap;
+    type Map = SimMap;
 
     fn len(&self) -> io::Result<u64> {
         (self.gate)()?;
@@ -183,7 +183,7 @@ impl File for GatedFile {
         self.file.sync_data()
     }
 
-    fn map(&self, len: u64) -> io::Result<Option<NoMap>> {
+    fn map(&self, len: u64) -> io::Result<Option<SimMap>> {
         self.file.map(len)
     }
 }

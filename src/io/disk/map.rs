@@ -16,6 +16,9 @@ use std::os::fd::RawFd;
 /// a warm read more than it saves a cold one.
 const ANNOUNCED_BYTES: usize = 32 << 10;
 
+/// What a processor fetches at a time.
+const LINE_BYTES: usize = 64;
+
 /// A mapping of a [`DiskFile`](super::DiskFile).
 #[derive(Debug)]
 pub struct DiskMap {
@@ -39,14 +42,6 @@ impl DiskMap {
         // Only advice, so a refusal changes nothing.
         let _ = pages.advise(Advice::Random);
         Ok(Some(DiskMap { pages: Some(pages) }))
-    }
-
-    #[cold]
-    fn announce(&self, offset: u64, len: usize) {
-        if let (Some(pages), Ok(offset)) = (&self.pages, usize::try_from(offset)) {
-            // Only advice, so a refusal changes nothing.
-            let _ = pages.advise_range(Advice::WillNeed, offset, len);
-        }
     }
 
     /// The address of `offset` when `len` bytes from there lie inside the mapping.
@@ -76,10 +71,18 @@ impl Map for DiskMap {
         Some(unsafe { std::slice::from_raw_parts(start, len) })
     }
 
+    #[cold]
+    fn announce(&self, offset: u64, len: usize) {
+        if let (Some(pages), Ok(offset)) = (&self.pages, usize::try_from(offset)) {
+            // Only advice, so a refusal changes nothing.
+            let _ = pages.advise_range(Advice::WillNeed, offset, len);
+        }
+    }
+
     #[inline]
-    fn prefetch(&self, offset: u64) {
-        if let Some(address) = self.at(offset, 1) {
-            prefetch_line(address);
+    fn prefetch(&self, offset: u64, len: usize) {
+        if let Some(address) = self.at(offset, len) {
+            (0..len).step_by(LINE_BYTES).for_each(|line| prefetch_line(address.wrapping_add(line)));
         }
     }
 }

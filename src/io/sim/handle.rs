@@ -10,10 +10,11 @@ use super::content::MAX_FILE_BYTES;
 use super::disk::{DirId, FileId, Node, Op};
 use super::fault::{Call, Verdict};
 use super::machine::Sim;
+use super::map::SimMap;
 use super::path::{check_name, components, os_error};
 use super::state::{Held, State};
-use crate::io::env::{Dir, DirOptions, File, Map};
-use crate::sync::Arc;
+use crate::io::env::{Dir, DirOptions, File};
+use crate::sync::{Arc, Ordering};
 
 /// An open directory. Its lock, if it holds one, is released when it is dropped.
 pub struct SimDir {
@@ -29,9 +30,6 @@ pub struct SimFile {
     name: Arc<str>,
     writable: bool,
 }
-
-/// The mapping of a world that maps nothing.
-pub enum NoMap {}
 
 impl SimDir {
     pub(super) fn open_path(sim: &Sim, path: &Path, options: DirOptions) -> io::Result<Self> {
@@ -256,7 +254,7 @@ impl Drop for SimFile {
 }
 
 impl File for SimFile {
-    type Map = NoMap;
+    type Map = SimMap;
 
     fn len(&self) -> io::Result<u64> {
         let mut state = self.sim.state();
@@ -342,17 +340,8 @@ impl File for SimFile {
         }
     }
 
-    fn map(&self, _len: u64) -> io::Result<Option<NoMap>> {
-        Ok(None)
-    }
-}
-
-impl Map for NoMap {
-    fn bytes(&self, _offset: u64, _len: usize) -> Option<&[u8]> {
-        match *self {}
-    }
-
-    fn prefetch(&self, _offset: u64) {
-        match *self {}
+    fn map(&self, len: u64) -> io::Result<Option<SimMap>> {
+        let maps = self.sim.shared.maps.load(Ordering::Relaxed);
+        Ok(maps.then(|| SimMap::new(&self.sim, self.file, len)))
     }
 }

@@ -6,7 +6,7 @@ use super::crash::{Mark, mark_at};
 use super::disk::{Disk, Op};
 use super::fault::{Call, FaultPlan};
 use super::state::State;
-use crate::sync::{Arc, AtomicU64, Condvar, Mutex, MutexGuard, Ordering};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, Mutex, MutexGuard, Ordering};
 
 /// Where the clock of a new machine stands: 2023-11-14.
 const FIRST_CLOCK_NS: u64 = 1_700_000_000_000_000_000;
@@ -26,6 +26,7 @@ pub(super) struct Shared {
     pub(super) gate: Condvar,
     pub(super) process_token: AtomicU64,
     pub(super) threads: bool,
+    pub(super) maps: AtomicBool,
 }
 
 impl Sim {
@@ -40,6 +41,11 @@ impl Sim {
         Sim::of(State::new(Disk::new(), seed, FIRST_CLOCK_NS), true)
     }
 
+    /// From now on files can be mapped. Reads of a mapping are no calls: none fails, and the log does not hold them.
+    pub fn map_files(&self) {
+        self.shared.maps.store(true, Ordering::Relaxed);
+    }
+
     pub(super) fn of_disk(disk: Disk, seed: u64, clock_ns: u64) -> Self {
         Sim::of(State::new(disk, seed, clock_ns), false)
     }
@@ -51,6 +57,7 @@ impl Sim {
                 gate: Condvar::new(),
                 process_token: AtomicU64::new(FIRST_PROCESS_TOKEN),
                 threads,
+                maps: AtomicBool::new(false),
             }),
         }
     }

@@ -30,7 +30,8 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! There are no threads unless the test asks for real ones ([`Sim::with_threads`]), and no mappings. What the
+//! There are no threads unless the test asks for real ones ([`Sim::with_threads`]), and no
+//! mappings unless it asks for these ([`Sim::map_files`]). What the
 //! engine makes of it all is the tests' business.
 
 mod content;
@@ -40,6 +41,7 @@ mod disk;
 mod fault;
 mod handle;
 mod machine;
+mod map;
 mod outside;
 mod path;
 mod rng;
@@ -58,8 +60,9 @@ pub use crash::{Mark, Survival};
 pub use crasher::Crasher;
 pub use disk::{DirId, Dirty, FileId, Op};
 pub use fault::{Call, FaultPlan};
-pub use handle::{NoMap, SimDir, SimFile};
+pub use handle::{SimDir, SimFile};
 pub use machine::Sim;
+pub use map::SimMap;
 pub use rng::Rng;
 
 impl Env for Sim {
