@@ -4,8 +4,9 @@ set -eu
 cd "$(dirname "$0")/.."
 
 set -- --lib --examples
-for file in tests/*.rs; do
+for file in tests/*.rs tests/*/main.rs; do
     name=${file#tests/}
+    name=${name%/main.rs}
     name=${name%.rs}
     case $name in
         layering | packages | languages) ;;
