@@ -162,7 +162,7 @@ fn what_a_shut_down_ext4_keeps_is_a_prefix_no_shorter_than_the_last_sync() {
     let seed = setting("BITCASK_POWER_CUT_SEED", 1);
     if let Some(home) = std::env::var_os("BITCASK_POWER_CUT_HOME") {
         match Machine::new(Path::new(&home)) {
-            Ok(machine) => cut_again_and_again(&machine, seed, setting("BITCASK_POWER_CUTS", 20)),
+            Ok(machine) => cut_again_and_again(&machine, seed, setting("BITCASK_POWER_CUTS", 60)),
             Err(why) => skipped(&format!("no file system can be made and mounted here ({why})")),
         }
         return;
