@@ -1,8 +1,5 @@
 //! Backups of a store at work: between any two calls of a backup something else is done to the store.
 
-#[path = "support/gated.rs"]
-#[allow(dead_code, reason = "shared with the tests of readers")]
-mod gated;
 mod support;
 
 use bitcask::engine::Db;
@@ -10,11 +7,11 @@ use bitcask::format::names;
 use bitcask::io::sim::{Call, FaultPlan, Rng, Sim};
 use bitcask::log::{self, Level};
 use bitcask::options::{MergePolicy, Options, SyncMode};
-use gated::{Gate, Gated};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use support::gated::{Gate, Gated};
 use support::{DIR, State, Step, apply, empty, history, observe, options, perform};
 
 const TO: &str = "/backup";

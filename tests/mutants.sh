@@ -19,12 +19,19 @@ git ls-files -z -co --exclude-standard | xargs -0 cp --parents -t "$tree" || exi
 export CARGO_TARGET_DIR="$work/build"
 cd "$tree" || exit 2
 
+# The arguments of `cargo test` for a suite: a module of tests/sim, or a program.
+chosen() {
+    if [ -f "$root/tests/sim/$1.rs" ]; then echo "--test sim $1::"; else echo "--test $1"; fi
+}
+
 patches=$root/tests/mutants/*.patch
 [ $# -gt 0 ] && patches=$(printf "$root/tests/mutants/%s.patch " "$@")
 suites=$(sed -n 's/^suite: //p' $patches | sort -u)
 
 echo "without a mutant: $(echo $suites)"
-cargo test --quiet $(printf -- '--test %s ' $suites) >"$log" 2>&1 || { tail -40 "$log"; exit 1; }
+for suite in $suites; do
+    cargo test --quiet $(chosen "$suite") >"$log" 2>&1 || { tail -40 "$log"; exit 1; }
+done
 
 failed=0
 for patch in $patches; do
@@ -34,9 +41,9 @@ for patch in $patches; do
         echo "$name: the patch does not apply"; failed=1
         rm -rf src && cp -r "$root/src" . && continue
     fi
-    if ! cargo test --quiet --test "$suite" --no-run >"$log" 2>&1; then
+    if ! cargo test --quiet $(chosen "$suite") --no-run >"$log" 2>&1; then
         echo "$name: does not compile"; grep -m3 '^error' "$log"; failed=1
-    elif timeout 600 cargo test --quiet --test "$suite" >"$log" 2>&1; then
+    elif timeout 600 cargo test --quiet $(chosen "$suite") >"$log" 2>&1; then
         echo "$name: SURVIVED $suite"; failed=1
     else
         echo "$name: caught by $suite: $(grep -A1 -m1 'panicked at' "$log" | tail -1 | cut -c1-150)"

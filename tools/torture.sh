@@ -52,16 +52,15 @@ run() {
 }
 
 echo "SEED=$seed HOURS=$HOURS"
-"$CARGO" test --quiet --no-run --test crash --test fail_every_call --test model --test damage \
-    --test fuzz --test real_disk || exit 2
+"$CARGO" test --quiet --no-run --test sim --test fuzz --test real_disk || exit 2
 end=$(($(date +%s) + seconds))
 round=1
 while [ "$(date +%s)" -lt "$end" ]; do
     echo "round $round, seed $seed"
-    run "BITCASK_CRASH_FIRST_SEED=$seed BITCASK_CRASH_SEEDS=20" "--test crash --"
-    run "BITCASK_FAULT_FIRST_HISTORY=$seed BITCASK_FAULT_HISTORIES=2" "--test fail_every_call --"
-    run "BITCASK_MODEL_SEED=$seed BITCASK_MODEL_CASES=4000" "--test model --"
-    run "BITCASK_DAMAGE_SEED=$seed" "--test damage --"
+    run "BITCASK_CRASH_FIRST_SEED=$seed BITCASK_CRASH_SEEDS=20" "--test sim crash:: --"
+    run "BITCASK_FAULT_FIRST_HISTORY=$seed BITCASK_FAULT_HISTORIES=2" "--test sim fail_every_call:: --"
+    run "BITCASK_MODEL_SEED=$seed BITCASK_MODEL_CASES=4000" "--test sim model:: --"
+    run "BITCASK_DAMAGE_SEED=$seed" "--test sim damage:: --"
     run "BITCASK_KILL_SEED=$seed BITCASK_KILL_ROUNDS=50" "--test real_disk -- --exact $kill_loop"
     run "BITCASK_POWER_CUT_SEED=$seed BITCASK_POWER_CUTS=100" "--test real_disk -- --exact $cut_loop"
     run "BITCASK_FUZZ_SEED=$seed" "--test fuzz --"

@@ -5,6 +5,7 @@
 pub mod crashes;
 pub mod damaged;
 pub mod feeds;
+pub mod gated;
 
 use bitcask::engine::{Change, Db, Outcome, WriteOptions};
 use bitcask::features::batch::Batch;

@@ -4,17 +4,16 @@
 //! reads go on; what a reopen or a power cut leaves is a prefix of the writes no shorter than the last sync.
 //! `BITCASK_FAULT_HISTORIES` and `BITCASK_FAULT_FIRST_HISTORY` choose the histories.
 
-mod support;
-
+use crate::support;
+use crate::support::{
+    State, Step, Write, apply, empty, history, history_of_documents, merge_policy, observe, open, options,
+    perform, segments_with_dictionary, setting, with_dictionaries,
+};
 use bitcask::Error;
 use bitcask::engine::Db;
 use bitcask::io::sim::{Call, Dirty, FaultPlan, Rng, Sim, Survival};
 use bitcask::options::{Options, SyncMode};
 use std::collections::BTreeSet;
-use support::{
-    State, Step, Write, apply, empty, history, history_of_documents, merge_policy, observe, open, options,
-    perform, segments_with_dictionary, setting, with_dictionaries,
-};
 
 const STEPS: usize = 26;
 /// After so many failed writes a run ends, so that the states that may be stay few.

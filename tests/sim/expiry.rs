@@ -1,7 +1,7 @@
 //! Values with a deadline: gone at once, for good, and never uncovering what lay below them.
 
-mod support;
-
+use crate::support;
+use crate::support::{DIR, open, options};
 use bitcask::Error;
 use bitcask::engine::{Db, Expiry, Outcome, WriteOptions};
 use bitcask::features::batch::Batch;
@@ -14,7 +14,6 @@ use bitcask::io::env::Env;
 use bitcask::io::sim::Sim;
 use bitcask::options::{MergeMode, MergePolicy, Options, SyncMode};
 use std::sync::Arc;
-use support::{DIR, open, options};
 
 const SECOND_NS: u64 = 1_000_000_000;
 /// More than the clock moves while a test asks a few times what it reads.

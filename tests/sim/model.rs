@@ -3,8 +3,9 @@
 //! Everything a program can do to a store is drawn, reopening included; a failing sequence is shrunk. The machine
 //! is simulated and healthy. `BITCASK_MODEL_CASES` sets the number of sequences, `BITCASK_MODEL_SEED` the draws.
 
-mod support;
-
+use crate::support;
+use crate::support::feeds::{Contents, Owned, alive, contents_of, pull, take_over};
+use crate::support::{open, setting};
 use bitcask::engine::{Db, Expiry, Feed, Outcome, WriteOptions};
 use bitcask::features::batch::Batch;
 use bitcask::features::expiry::Ttl;
@@ -20,8 +21,6 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, Test
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
-use support::feeds::{Contents, Owned, alive, contents_of, pull, take_over};
-use support::{open, setting};
 
 const MAX_KEY_LEN: usize = 64 << 10;
 const MAX_VALUE_LEN: usize = 40 << 10;

@@ -2,8 +2,7 @@
 
 #![expect(clippy::cast_possible_truncation, reason = "counters of a few dozen")]
 
-mod support;
-
+use crate::support::{DIR, open, options};
 use bitcask::Error;
 use bitcask::engine::Db;
 use bitcask::format::names;
@@ -12,7 +11,6 @@ use bitcask::format::segment_header::SEGMENT_HEADER_LEN;
 use bitcask::io::sim::{Call, FaultPlan, Sim, Survival};
 use bitcask::options::{MergePolicy, Options, SyncMode};
 use std::collections::BTreeSet;
-use support::{DIR, open, options};
 
 const SECOND_NS: u64 = 1_000_000_000;
 

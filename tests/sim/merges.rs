@@ -1,7 +1,6 @@
 //! What a merge keeps, drops and survives, on the simulated machine.
 
-mod support;
-
+use crate::support::{DIR, open, options};
 use bitcask::Error;
 use bitcask::engine::Db;
 use bitcask::features::batch::Batch;
@@ -15,7 +14,6 @@ use bitcask::io::sim::{Call, FaultPlan, Rng, Sim, Survival};
 use bitcask::keydir::Secret;
 use bitcask::options::{MergeMode, MergePolicy, Options, SyncMode};
 use std::collections::BTreeMap;
-use support::{DIR, open, options};
 
 /// Eight puts of seven keys, in four segments.
 const EIGHT: &[(&str, u8)] =

@@ -4,8 +4,10 @@
 //! bytes. The newest intact record of each key is what the repaired store must hold. `BITCASK_DAMAGE_SEED` is the first of
 //! the histories that the stores come from, `BITCASK_REPAIR_CASES` how many times several places are damaged at once.
 
-mod support;
-
+use crate::support;
+use crate::support::crashes::manifest;
+use crate::support::damaged::{Left, store};
+use crate::support::{DIR, KEYS, key, observe, setting};
 use bitcask::Error;
 use bitcask::engine::{Db, Expiry, WriteOptions};
 use bitcask::features::documents::JsonAnswer;
@@ -24,9 +26,6 @@ use bitcask::segment::scanner::{Scanner, Step};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
-use support::crashes::manifest;
-use support::damaged::{Left, store};
-use support::{DIR, KEYS, key, observe, setting};
 
 const DEST: &str = "/dest";
 const STEPS: usize = 50;

@@ -1,10 +1,9 @@
 //! A deletion of a range takes what had a value when it began and was not written since, and nothing else.
 
-#[path = "support/gated.rs"]
-#[allow(dead_code, reason = "each test program uses its own part")]
-mod gated;
-mod support;
-
+use crate::support;
+use crate::support::crashes::Run;
+use crate::support::gated::Gated;
+use crate::support::{DIR, Write, key, merge_policy, open, options, setting};
 use bitcask::Error;
 use bitcask::engine::{Db, Expiry, WriteOptions};
 use bitcask::features::delete_range::RangeDeletion;
@@ -12,12 +11,9 @@ use bitcask::features::scan::ScanOptions;
 use bitcask::io::env::Env;
 use bitcask::io::sim::{Call, FaultPlan, Rng, Sim};
 use bitcask::options::{MergeMode, MergePolicy, Options, SyncMode};
-use gated::Gated;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use support::crashes::Run;
-use support::{DIR, Write, key, merge_policy, open, options, setting};
 
 fn manual() -> Options {
     Options { merge: MergeMode::Manual, ..options(SyncMode::None) }

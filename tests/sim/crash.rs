@@ -2,16 +2,14 @@
 //!
 //! `BITCASK_CRASH_SEEDS` and `BITCASK_CRASH_FIRST_SEED` choose the histories; a failure prints the seed.
 
-mod support;
-
-use bitcask::io::env::Env;
-use bitcask::io::sim::{Rng, Survival};
-use bitcask::options::{Options, SyncMode};
-use support::crashes::Run;
-use support::{
+use crate::support::crashes::Run;
+use crate::support::{
     Step, Write, compression, history, history_of_documents, merge_policy, options, perform,
     segments_with_dictionary, setting, with_dictionaries,
 };
+use bitcask::io::env::Env;
+use bitcask::io::sim::{Rng, Survival};
+use bitcask::options::{Options, SyncMode};
 
 const STEPS: usize = 40;
 

@@ -1,22 +1,17 @@
 //! Writes that say what must be there: expected versions, batches with preconditions, counters.
 
-#[path = "support/gated.rs"]
-#[allow(dead_code, reason = "each test program uses its own part")]
-mod gated;
-mod support;
-
+use crate::support::gated::Gated;
+use crate::support::{DIR, open, options};
 use bitcask::Error;
 use bitcask::engine::{Db, Expiry, Meta, Outcome, WriteOptions};
 use bitcask::features::batch::Batch;
 use bitcask::features::scan::{Scan, ScanOptions};
 use bitcask::io::sim::Sim;
 use bitcask::options::{MergeMode, MergePolicy, Options, SyncMode};
-use gated::Gated;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, OnceLock, Weak};
 use std::thread;
-use support::{DIR, open, options};
 
 fn manual() -> Options {
     Options { merge: MergeMode::Manual, checkpoint: false, ..options(SyncMode::None) }

@@ -1,7 +1,6 @@
 //! Dictionaries that merges make of the values they keep: what they save, and that nothing else is to be seen of them.
 
-mod support;
-
+use crate::support::{DIR, DOCUMENTS, merge_policy, open, options, segments_with_dictionary, value};
 use bitcask::Error;
 use bitcask::engine::Db;
 use bitcask::features::repair::repair;
@@ -14,7 +13,6 @@ use bitcask::options::{Codec, Compression, IoMode, MergeMode, MergePolicy, Optio
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
-use support::{DIR, DOCUMENTS, merge_policy, open, options, segments_with_dictionary, value};
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 

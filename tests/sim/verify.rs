@@ -2,16 +2,14 @@
 //!
 //! `BITCASK_DAMAGE_SEED` is the first of the histories that the stores come from.
 
-mod support;
-
+use crate::support::crashes::manifest;
+use crate::support::damaged::{Left, Store, store};
+use crate::support::{DIR, open, setting};
 use bitcask::engine::{Finding, Findings};
 use bitcask::features::verify::{Verification, verify};
 use bitcask::format::names;
 use bitcask::io::sim::{Rng, Sim};
 use std::path::Path;
-use support::crashes::manifest;
-use support::damaged::{Left, Store, store};
-use support::{DIR, open, setting};
 
 const STEPS: usize = 50;
 

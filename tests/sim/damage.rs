@@ -5,8 +5,9 @@
 //! An open that is refused changes nothing. `BITCASK_DAMAGE_SEED` draws the uids and secrets of the stores, and with
 //! them every checksum.
 
-mod support;
-
+use crate::support::{
+    DIR, KEYS, State, Step, Write, apply, empty, key, merge_policy, open, options, perform, setting, value,
+};
 use bitcask::Error;
 use bitcask::engine::Db;
 use bitcask::format::checksum::crc32c;
@@ -18,9 +19,6 @@ use bitcask::io::sim::{Sim, Survival};
 use bitcask::options::{MergeMode, Options, SyncMode};
 use std::ops::Range;
 use std::path::Path;
-use support::{
-    DIR, KEYS, State, Step, Write, apply, empty, key, merge_policy, open, options, perform, setting, value,
-};
 
 const MANIFEST: &str = "manifest.json";
 

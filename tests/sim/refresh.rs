@@ -1,21 +1,16 @@
 //! What a refresh brings in, what it costs, and what it answers when it cannot. The races are in `beside.rs`.
 
-#[path = "support/gated.rs"]
-#[allow(dead_code, reason = "each test program uses its own part")]
-mod gated;
-mod support;
-
+use crate::support::gated::Gated;
+use crate::support::{DIR, merge_policy, open, options};
 use bitcask::Error;
 use bitcask::engine::Db;
 use bitcask::format::checkpoint::CHECKPOINT_HEADER_LEN;
 use bitcask::format::names;
 use bitcask::io::sim::Sim;
 use bitcask::options::{Options, SyncMode};
-use gated::Gated;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use support::{DIR, merge_policy, open, options};
 
 fn machine() -> Sim {
     let sim = Sim::new(3);

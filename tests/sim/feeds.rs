@@ -1,7 +1,8 @@
 //! The change feed and the replicas that follow it, on the simulated machine.
 
-mod support;
-
+use crate::support;
+use crate::support::feeds::{Owned, pull};
+use crate::support::{DIR, open, options};
 use bitcask::Error;
 use bitcask::engine::{Change, Db, Expiry, Feed, FeedStep, WriteOptions};
 use bitcask::features::batch::Batch;
@@ -10,8 +11,6 @@ use bitcask::io::env::Env;
 use bitcask::io::sim::{Sim, Survival};
 use bitcask::options::{MergeMode, MergePolicy, Options, SyncMode};
 use std::time::Duration;
-use support::feeds::{Owned, pull};
-use support::{DIR, open, options};
 
 fn manual() -> Options {
     Options { merge: MergeMode::Manual, ..options(SyncMode::None) }

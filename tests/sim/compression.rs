@@ -1,7 +1,7 @@
 //! Compressed values read as they were put, by every way there is, whatever later opens choose.
 
-mod support;
-
+use crate::support;
+use crate::support::{DIR, open, options};
 use bitcask::Error;
 use bitcask::engine::Db;
 use bitcask::features::batch::Batch;
@@ -14,7 +14,6 @@ use bitcask::format::record::{Draft, Flags};
 use bitcask::io::sim::Sim;
 use bitcask::options::{Codec, Compression, IoMode, MergeMode, Options, SyncMode};
 use std::sync::Arc;
-use support::{DIR, open, options};
 
 const CODECS: [Option<Codec>; 3] = [None, Some(Codec::Lz4), Some(Codec::Zstd)];
 

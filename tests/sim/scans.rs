@@ -1,7 +1,7 @@
 //! Snapshots and scans answer as a map of that moment does, whatever is done to the store meanwhile.
 
-mod support;
-
+use crate::support;
+use crate::support::{DIR, merge_policy, open, setting};
 use bitcask::Error;
 use bitcask::engine::{Db, Snapshot};
 use bitcask::features::batch::Batch;
@@ -11,7 +11,6 @@ use bitcask::options::{MergeMode, Options, SyncMode};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
-use support::{DIR, merge_policy, open, setting};
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 

@@ -1,20 +1,16 @@
 //! Cursors of feeds through merges, kills and closes: good as long as all behind them is as it was written, and no longer.
 
-#[path = "support/gated.rs"]
-#[allow(dead_code, reason = "each test program uses its own part")]
-mod gated;
-mod support;
-
+use crate::support;
+use crate::support::feeds::pull;
+use crate::support::gated::Gated;
+use crate::support::{DIR, merge_policy, open, options};
 use bitcask::engine::Db;
 use bitcask::io::env::Env;
 use bitcask::io::sim::Sim;
 use bitcask::options::{MergeMode, MergePolicy, Options, SyncMode};
-use gated::Gated;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use support::feeds::pull;
-use support::{DIR, merge_policy, open, options};
 
 fn manual() -> Options {
     Options { merge: MergeMode::Manual, ..options(SyncMode::None) }

@@ -1,8 +1,9 @@
 //! Faults that other stores of this kind have had in merges, hints, deletions, expiry and file numbers: each with a
 //! crash at every operation, by kill and by power cut, within recovery too, and with everything merged afterwards.
 
-mod support;
-
+use crate::support;
+use crate::support::crashes::{Run, manifest};
+use crate::support::{DIR, Write, key, merge_policy, options, value};
 use bitcask::Error;
 use bitcask::engine::Db;
 use bitcask::format::manifest::SegmentState;
@@ -12,8 +13,6 @@ use bitcask::io::env::Env;
 use bitcask::io::sim::{Call, FaultPlan, Sim, Survival};
 use bitcask::options::{MergeMode, MergePolicy, Options, SyncMode};
 use std::collections::BTreeMap;
-use support::crashes::{Run, manifest};
-use support::{DIR, Write, key, merge_policy, options, value};
 
 /// The key that is deleted or expires.
 const GONE: usize = 5;

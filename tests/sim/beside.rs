@@ -7,24 +7,20 @@
 //! acknowledged before it began (rules P1 and P3), and must never take the writer's work for damage.
 //! `BITCASK_BESIDE_SEEDS` and `BITCASK_BESIDE_FIRST_SEED` choose the histories; a failure prints the seed.
 
-#[path = "support/gated.rs"]
-#[allow(dead_code, reason = "each test program uses its own part")]
-mod gated;
-mod support;
-
+use crate::support;
+use crate::support::gated::{Baton, Gated};
+use crate::support::{
+    DIR, State, Step, Write, apply, empty, history, merge_policy, observe, options, perform, setting,
+};
 use bitcask::Error;
 use bitcask::engine::Db;
 use bitcask::features::verify::verify;
 use bitcask::format::marker::MARKER_LEN;
 use bitcask::io::sim::{Call, FaultPlan, Rng, Sim, Survival};
 use bitcask::options::{Options, SyncMode};
-use gated::{Baton, Gated};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use support::{
-    DIR, State, Step, Write, apply, empty, history, merge_policy, observe, options, perform, setting,
-};
 
 const STEPS: usize = 60;
 

@@ -1,7 +1,7 @@
 //! A checkpoint is used when it is the closed log's own, and never otherwise; what is damaged in it does no harm.
 
-mod support;
-
+use crate::support;
+use crate::support::{DIR, open};
 use bitcask::engine::Db;
 use bitcask::features::batch::Batch;
 use bitcask::format::checkpoint::{
@@ -15,7 +15,6 @@ use bitcask::io::sim::{Call, FaultPlan, Rng, Sim, Survival};
 use bitcask::options::{MergeMode, MergePolicy, Options, SyncMode};
 use bitcask::stats::Stats;
 use std::collections::BTreeMap;
-use support::{DIR, open};
 
 type Model = BTreeMap<u32, u32>;
 

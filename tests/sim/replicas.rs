@@ -3,16 +3,15 @@
 //! Whoever goes on from a cursor ends with what the source holds, or is told to begin with a snapshot again; a replica holds
 //! just what its cursor says. `BITCASK_REPLICA_SEEDS` and `BITCASK_REPLICA_FIRST_SEED` choose the histories.
 
-mod support;
-
+use crate::support;
+use crate::support::feeds::{Contents, Owned, alive, contents, contents_of, kill, pull, take_over};
+use crate::support::{DIR, compression, key, merge_policy, open, options, setting, value};
 use bitcask::engine::{Db, Expiry, Feed, WriteOptions};
 use bitcask::features::batch::Batch;
 use bitcask::io::env::Env;
 use bitcask::io::sim::{Rng, Sim, Survival};
 use bitcask::options::{MergeMode, Options, SyncMode};
 use std::collections::BTreeMap;
-use support::feeds::{Contents, Owned, alive, contents, contents_of, kill, pull, take_over};
-use support::{DIR, compression, key, merge_policy, open, options, setting, value};
 
 const STEPS: usize = 50;
 const SECOND_NS: u64 = 1_000_000_000;

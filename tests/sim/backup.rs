@@ -1,7 +1,9 @@
 //! Backups on the simulated machine: what is in them, what is refused, and what crashes and failing calls leave.
 
-mod support;
-
+use crate::support;
+use crate::support::{
+    DIR, State, Step, Write, apply, empty, history, merge_policy, observe, open, options, perform,
+};
 use bitcask::Error;
 use bitcask::engine::{Change, Db};
 use bitcask::features::backup::BackupReport;
@@ -10,9 +12,6 @@ use bitcask::format::names;
 use bitcask::io::sim::{Call, FaultPlan, Rng, Sim, Survival};
 use bitcask::options::{MergeMode, MergePolicy, Options, SyncMode};
 use std::path::Path;
-use support::{
-    DIR, State, Step, Write, apply, empty, history, merge_policy, observe, open, options, perform,
-};
 
 const TO: &str = "/backup";
 
