@@ -7,7 +7,7 @@
 use crate::load::{Model, apply, observe, perform, setting};
 use crate::skipped::skipped;
 use crate::support::Scratch;
-use crate::{open, small_segments};
+use crate::{open, small_segments, wait_until};
 use bitcask::engine::Store;
 use bitcask::io::sim::Rng;
 use bitcask::options::{MergePolicy, Options, SyncMode};
@@ -76,8 +76,16 @@ struct Progress {
     synced: u64,
 }
 
-/// Writes, syncs now and then, and merges beside it, until the power is cut after `time`.
-fn load(machine: &Machine, db: &Store, sync: SyncMode, seed: u64, next: u64, time: Duration) -> Progress {
+/// Writes, syncs now and then, and merges beside it, until the power is cut after `time`. On a busy machine so short a time
+/// sees no merge: in a new store it begins when there has been one.
+fn load(
+    machine: &Machine,
+    db: &Store,
+    sync: SyncMode,
+    (seed, next): (u64, u64),
+    is_new: bool,
+    time: Duration,
+) -> Progress {
     let (acknowledged, synced) = (AtomicU64::new(next), AtomicU64::new(next));
     let stop = AtomicBool::new(false);
     let known = std::thread::scope(|threads| {
@@ -97,6 +105,9 @@ fn load(machine: &Machine, db: &Store, sync: SyncMode, seed: u64, next: u64, tim
                 std::thread::sleep(Duration::from_micros(200));
             }
         });
+        if is_new {
+            wait_until("there was a merge", || db.stats().expect("open").merges > 0);
+        }
         std::thread::sleep(time);
         // A sync that is under way meanwhile may answer OK and have kept nothing (seen). Without power it answers nobody.
         let known = synced.load(Ordering::SeqCst);
@@ -124,7 +135,7 @@ fn cut_again_and_again(machine: &Machine, seed: u64, cuts: u64) {
         let db = open(&dir, &Options { sync, ..small_segments() }).expect("a store opens on a healthy disk");
         let first = next;
         let time = Duration::from_micros(rng.next_u64() % 12_000);
-        let progress = load(machine, &db, sync, seed, first, time);
+        let progress = load(machine, &db, sync, (seed, first), cut % CUTS_OF_ONE_STORE == 0, time);
         merges += db.stats().expect("open").merges;
         drop(db);
         machine.unmount();
