@@ -74,7 +74,7 @@ fn exercise(target: &str, thousands: u64) {
         check(target, &format!("the seed {name}"), input);
     }
     let first = setting("BITCASK_FUZZ_SEED", 1);
-    let inputs = thousands * setting("BITCASK_FUZZ_INPUTS", 400);
+    let inputs = thousands * setting("BITCASK_FUZZ_INPUTS", 1000);
     for n in 0..inputs {
         let input = drawn(&mut Rng::derive(&[first, n, 61]), &seeds);
         check(target, &format!("input {n} of BITCASK_FUZZ_SEED={first}"), &input);

@@ -43,7 +43,7 @@ fn no_acknowledged_write_is_lost_by_kill_9() {
     let mut scratch = Scratch::new();
     let (mut model, mut done) = (Model::new(), 0u64);
     let (mut idle, mut in_flight, mut writes) = (0, 0, 0);
-    let rounds = setting("BITCASK_KILL_ROUNDS", 12);
+    let rounds = setting("BITCASK_KILL_ROUNDS", 30);
     for round in 0..rounds {
         let mut rng = Rng::derive(&[seed, round, 3]);
         if round % KILLS_OF_ONE_STORE == 0 {

@@ -325,7 +325,7 @@ fn beside(
 
 fn seeds() -> std::ops::Range<u64> {
     let first = setting("BITCASK_BESIDE_FIRST_SEED", 1);
-    first..first + setting("BITCASK_BESIDE_SEEDS", 500)
+    first..first + setting("BITCASK_BESIDE_SEEDS", 1000)
 }
 
 #[test]

@@ -412,7 +412,7 @@ fn every_call(seed: u64, steps: &[Step], options: &Options, fault: Fault) -> (u6
 #[test]
 fn whatever_call_fails_nothing_acknowledged_is_lost_and_nothing_is_half() {
     let first = setting("BITCASK_FAULT_FIRST_HISTORY", 1);
-    let histories = setting("BITCASK_FAULT_HISTORIES", 3);
+    let histories = setting("BITCASK_FAULT_HISTORIES", 6);
     let (mut runs, mut cases) = (0, 0);
     for seed in first..first + histories {
         let steps = history(&mut Rng::derive(&[seed, 5]), STEPS);

@@ -706,7 +706,7 @@ fn run(sequence: &Sequence) -> Result<(), TestCaseError> {
 
 #[test]
 fn the_store_answers_as_a_map_does() {
-    let cases = u32::try_from(setting("BITCASK_MODEL_CASES", 6_000)).expect("a number of cases");
+    let cases = u32::try_from(setting("BITCASK_MODEL_CASES", 20_000)).expect("a number of cases");
     let seed = setting("BITCASK_MODEL_SEED", 1);
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
