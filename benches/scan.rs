@@ -4,7 +4,7 @@
 //!
 //! Every store gets the same keys in the same random order; then all entries are walked through in the order of the keys,
 //! and of each key and value the first byte is looked at. Ours is walked before a merge, over about ten segments, and after
-//! one. The others are loaded while this runs, from liblmdb.so.0 and libleveldb.so.1d, and left out where they are not
+//! one. Then snapshots are made, and iterators after so many new puts, which the first of them sorts. The others are loaded while this runs, from liblmdb.so.0 and libleveldb.so.1d, and left out where they are not
 //! installed. Everything is in the page cache. `BITCASK_BENCH_DIR` names where the stores go.
 
 #![allow(missing_docs, reason = "a program, not an interface")]
@@ -19,6 +19,7 @@ use bitcask::capi::iter::{
 };
 use bitcask::capi::merge::bitcask_merge;
 use bitcask::capi::open::{bitcask_close, bitcask_open};
+use bitcask::capi::snapshot::{bitcask_snapshot_free, bitcask_snapshot_new};
 use bitcask::capi::write::bitcask_put;
 use common::{Scratch, VALUE_LEN, fill, key, median, number, value};
 use std::ffi::{CString, c_char, c_int, c_uint, c_void};
@@ -29,6 +30,8 @@ use std::time::Instant;
 const KEY_LEN: usize = 16;
 const ROUNDS: usize = 5;
 const PACK_BYTES: usize = 64 << 10;
+const SNAPSHOTS: usize = 1000;
+const NEW_PUTS: [usize; 3] = [0, 1_000, 100_000];
 
 /// The same numbers in an order that looks random: multiplication by an odd number, modulo a power of two.
 fn shuffled(keys: u64) -> impl Iterator<Item = u64> {
@@ -89,6 +92,45 @@ impl Ours {
         let status = unsafe { bitcask_iter_new(self.0, null(), null(), &raw mut iter, null_mut()) };
         assert_eq!(status, 0);
         iter
+    }
+
+    /// Nanoseconds that a snapshot takes, made and freed, at the median.
+    fn snapshot(&self) -> f64 {
+        let times = (0..SNAPSHOTS).map(|_| {
+            let (mut snapshot, begin) = (null_mut(), on_the_processor());
+            // SAFETY: as above.
+            unsafe {
+                assert_eq!(bitcask_snapshot_new(self.0, &raw mut snapshot, null_mut()), 0);
+                bitcask_snapshot_free(snapshot);
+            }
+            (on_the_processor() - begin) * 1e9
+        });
+        median(times.collect())
+    }
+
+    /// Nanoseconds until an iterator has come to its first key after so many puts of keys that are there.
+    fn first_key_after(&self, puts: usize, keys: u64) -> f64 {
+        let times = (0..ROUNDS).map(|round| {
+            let mut name = key(0, KEY_LEN);
+            for n in shuffled(keys).skip(round * puts).take(puts) {
+                fill(&mut name, n);
+                let value = value(n);
+                let (key, bytes) = (name.as_ptr().cast::<c_void>(), value.as_ptr().cast::<c_void>());
+                // SAFETY: as above.
+                unsafe {
+                    assert_eq!(bitcask_put(self.0, key, name.len(), bytes, value.len(), null_mut()), 0)
+                };
+            }
+            let begin = on_the_processor();
+            let iter = self.iter();
+            // SAFETY: as above.
+            unsafe {
+                assert_eq!(bitcask_iter_next(iter, null_mut()), 0);
+                bitcask_iter_free(iter);
+            }
+            (on_the_processor() - begin) * 1e9
+        });
+        median(times.collect())
     }
 
     fn walk(&self) -> u64 {
@@ -309,6 +351,11 @@ fn main() {
     assert_eq!(unsafe { bitcask_merge(ours.0, policy.as_ptr(), null_mut()) }, 0);
     report("merged, bitcask_iter_next", timed(keys, || ours.walk()));
     report("merged, bitcask_iter_next_many", timed(keys, || ours.walk_packed()));
+    println!("{:<52} {:>7.0} ns", "a snapshot, made and freed", ours.snapshot());
+    for puts in NEW_PUTS {
+        let ns = ours.first_key_after(puts, keys);
+        println!("{:<52} {:>7.1} us", format!("an iterator's first key after {puts} new puts"), ns / 1e3);
+    }
     // SAFETY: as above.
     assert_eq!(unsafe { bitcask_close(ours.0, null_mut()) }, 0);
 }

@@ -11,7 +11,7 @@ use crate::format::dictionary::Dictionary;
 use crate::format::names;
 use crate::io::env::File;
 use crate::keydir::location::{Location, SegmentSlot};
-use crate::sync::{Arc, AtomicU8, AtomicU64, Ordering};
+use crate::sync::{Arc, AtomicU8, AtomicU64, Mutex, Ordering};
 use once_cell::sync::OnceCell;
 
 /// A place in the log: by manifest order first, then by offset.
@@ -48,8 +48,8 @@ pub struct Segment<F: File> {
     hint: AtomicU8,
     /// Its records in the order of their keys, as long as it has no hint.
     runs: Runs,
-    /// Its hint, once the hint's name may be gone.
-    kept_hint: OnceCell<Arc<Hint<F>>>,
+    /// Its hint, once a snapshot has asked for it, or the hint's name may be gone.
+    kept_hint: Mutex<Option<Arc<Hint<F>>>>,
     /// Its dictionary, once a value took it.
     pub(super) known_dictionary: OnceCell<Arc<Dictionary>>,
     tallies: Tallies,
@@ -103,7 +103,7 @@ impl<F: File> Segment<F> {
             unreclaimable_bytes: AtomicU64::new(0),
             hint: AtomicU8::new(HintState::Missing as u8),
             runs: Runs::default(),
-            kept_hint: OnceCell::new(),
+            kept_hint: Mutex::new(None),
             known_dictionary: OnceCell::new(),
             tallies: Tallies { readable_len: AtomicU64::new(readable_len), live_bytes: AtomicU64::new(0) },
         }
@@ -144,14 +144,19 @@ impl<F: File> Segment<F> {
         self.runs.clear();
     }
 
-    /// Keeps the hint for those who still hold the segment when both have lost their names.
+    /// Keeps the hint open as long as the segment.
     pub fn keep_hint(&self, hint: Arc<Hint<F>>) {
-        let _ = self.kept_hint.set(hint);
+        *self.kept_hint.lock() = Some(hint);
     }
 
     /// The hint that was kept.
-    pub fn kept_hint(&self) -> Option<&Arc<Hint<F>>> {
-        self.kept_hint.get()
+    pub fn kept_hint(&self) -> Option<Arc<Hint<F>>> {
+        self.kept_hint.lock().clone()
+    }
+
+    /// Keeps `hint` no longer, if it was kept: it is damaged.
+    pub fn forget_hint(&self, hint: &Arc<Hint<F>>) {
+        self.kept_hint.lock().take_if(|kept| Arc::ptr_eq(kept, hint));
     }
 
     /// Makes everything appended so far durable.
