@@ -6,7 +6,6 @@
 
 use crate::engine::{Context, Findings, Met, Newest, Sources};
 use crate::error::{Error, Result};
-use crate::format::manifest::Manifest;
 use crate::format::names;
 use crate::io::env::{Dir, DirOptions, Env, File};
 use crate::io::patient::{PatientDir, PatientFile};
@@ -127,6 +126,8 @@ fn look_at_the_rest<D: Dir>(
     found: &mut Findings,
 ) -> Result<()> {
     let names = dir.names().map_err(|err| Error::io("list", path, err))?;
+    let listed = sources.manifest.as_ref().map(|manifest| &manifest.segments[..]).unwrap_or_default();
+    let numbers: HashSet<_> = listed.iter().map(|entry| entry.number).collect();
     for name in names {
         let what = match &sources.manifest {
             _ if name == names::MANIFEST => {
@@ -134,7 +135,7 @@ fn look_at_the_rest<D: Dir>(
                 report.bytes += len_of(dir, &name);
                 continue;
             }
-            Some(manifest) => what_is_strange(&name, manifest, sources.has_checkpoint()),
+            Some(_) => what_is_strange(&name, &numbers, sources.has_checkpoint()),
             None => None,
         };
         if let Some(what) = what {
@@ -144,9 +145,8 @@ fn look_at_the_rest<D: Dir>(
     Ok(())
 }
 
-/// Why a file does not belong to a store, if it is of a name that could.
-fn what_is_strange(name: &str, manifest: &Manifest, has_checkpoint: bool) -> Option<&'static str> {
-    let numbers: HashSet<_> = manifest.segments.iter().map(|entry| entry.number).collect();
+/// Why a file does not belong to the store of the segments with these numbers, if it is of a name that could.
+fn what_is_strange(name: &str, numbers: &HashSet<u64>, has_checkpoint: bool) -> Option<&'static str> {
     let is_listed = |number: Option<u64>| number.map(|number| numbers.contains(&number));
     match (is_listed(names::parse_segment(name)), is_listed(names::parse_hint(name))) {
         (Some(false), _) => {
