@@ -12,7 +12,8 @@ use std::ffi::c_char;
 
 /// Merges segments now: what is dead in them is left behind, and their space is given back.
 ///
-/// Reads and writes go on. Without options whatever has dead bytes is merged; see "Merge" for what can be chosen.
+/// Reads and writes go on. Without options whatever has dead bytes is merged, all but the segment that is being
+/// written to; see "Merge" for what can be chosen.
 /// Progress is in the statistics: merge_done_bytes of merge_input_bytes. Until the last moment of each merge
 /// everything is as it was before it, so a merge that fails, or whose process dies, costs nothing but its work.
 ///

@@ -105,8 +105,8 @@ impl<E: Env> Db<E> {
         self.inner.run_merge_jobs()
     }
 
-    /// Merges until the policy finds nothing more that is worth it, and answers how many merges there were. Makes the
-    /// hints that are missing first. A degraded store is not merged.
+    /// Merges until the policy finds nothing more that is worth it, and answers how many merges there were. Seals
+    /// the segments that the writer has left and makes the hints that are missing first. A degraded store is not merged.
     ///
     /// # Errors
     /// `Invalid` when the store was opened with `merge` off;
@@ -117,10 +117,12 @@ impl<E: Env> Db<E> {
         if self.inner.options.merge == MergeMode::Off {
             return Err(Error::Invalid("the store was opened with merge \"off\"".to_string()));
         }
-        // A hint that cannot be made keeps its own segment from being merged, and no other.
+        // A segment that cannot be sealed, or have its hint made, keeps no other from being merged.
+        let sealed = self.inner.seal_left();
         let hints = self.inner.write_hints();
         let merges = self.inner.merge_until_done(policy);
-        merges.inspect_err(|_| self.inner.health.tell_poisoned()).and_then(|merges| hints.map(|()| merges))
+        let merges = merges.inspect_err(|_| self.inner.health.tell_poisoned())?;
+        sealed.and(hints).map(|()| merges)
     }
 
     /// Brings in all that was acknowledged before the call, on a read-only handle; another one sees it anyway. Costs what

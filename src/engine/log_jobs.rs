@@ -44,6 +44,14 @@ impl<E: Env> Inner<E> {
         Ok(())
     }
 
+    /// Seals all that the writer has left, for those who cannot wait until the log thread comes to it.
+    pub(super) fn seal_left(&self) -> Result<()> {
+        let left = self.writer()?.lock().retired.back().map(|left| left.end);
+        let Some(end) = left else { return Ok(()) };
+        self.commit(end)?;
+        self.seal_and_prepare(false)
+    }
+
     /// Seals what the writer left and has been synced (rule M3) and, if `prepare`, lists a new spare where there is
     /// none, in one manifest. What can be sealed is sealed also when no spare can be made.
     pub(crate) fn seal_and_prepare(&self, prepare: bool) -> Result<()> {

@@ -86,6 +86,34 @@ fn only_worst() -> MergePolicy {
 }
 
 #[test]
+fn what_the_writer_has_left_is_merged_without_waiting_for_the_log_thread() {
+    let (sim, db) = fresh();
+    for byte in 1..=4 {
+        db.put(b"a", &[byte; 300]).expect("a put");
+    }
+    assert!(sealed(&sim).is_empty(), "the log thread has not come to it");
+    assert_eq!(db.merge(&MergePolicy::everything()).expect("a merge"), 1);
+    assert_eq!((get(&db, "a"), db.stats().expect("stats").segments), (Some(4), 1));
+}
+
+#[test]
+fn what_cannot_be_sealed_keeps_nothing_else_from_being_merged() {
+    let (sim, db) = fresh();
+    put_all(&db, &[("a", 1), ("a", 2), ("a", 3)]);
+    assert_eq!(sealed(&sim).len(), 1);
+    for byte in 4..=5 {
+        db.put(b"a", &[byte; 300]).expect("a put");
+    }
+    sim.fail(FaultPlan::nth(1).only(&[Call::Rename]).errno(libc::ENOSPC));
+    let failed = db.merge(&MergePolicy::everything());
+    assert!(matches!(failed, Err(Error::NoSpace { .. })), "{failed:?}");
+    let stats = db.stats().expect("stats");
+    assert_eq!((stats.merges, stats.poisoned, get(&db, "a")), (1, None, Some(5)));
+    assert_eq!(db.merge(&MergePolicy::everything()).expect("a merge"), 1);
+    assert!(sealed(&sim).is_empty(), "all in them is dead");
+}
+
+#[test]
 fn what_is_dead_goes_and_what_is_live_stays_in_the_order_of_the_keys() {
     let (sim, db) = fresh();
     put_all(&db, &[("c", 1), ("b", 2), ("a", 3), ("c", 4), ("b", 5), ("x", 6), ("y", 7)]);
