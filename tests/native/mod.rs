@@ -68,25 +68,26 @@ pub(crate) fn compile(compiler: &[&str], source: &str, program: &str, rest: &[&s
 pub(crate) fn shared_library() -> &'static Path {
     static SHARED: OnceLock<PathBuf> = OnceLock::new();
     SHARED.get_or_init(|| {
-        let messages = cargo(&["build", "--lib"], None);
-        loadable(&artifact(&messages, ".so"), "shared")
+        let library = artifact(&cargo(&["build", "--lib"]), ".so");
+        let dir = scratch().join("shared");
+        fs::create_dir_all(&dir).expect("the target directory can be written");
+        for name in ["libbitcask.so", "libbitcask.so.1"] {
+            // Into place by renaming, because another test process may be loading it.
+            let new = dir.join(format!("{name}.{}", std::process::id()));
+            fs::copy(&library, &new).and_then(|_| fs::rename(&new, dir.join(name))).expect("copied");
+        }
+        dir
     })
 }
 
-/// Runs cargo in the profile of this test, in a target directory beside the usual one if it would be in its
-/// way, and gives what it reported.
-pub(crate) fn cargo(arguments: &[&str], target: Option<&str>) -> Vec<Value> {
+/// Runs cargo in the profile of this test, and gives what it reported.
+pub(crate) fn cargo(arguments: &[&str]) -> Vec<Value> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     let (first, rest) = arguments.split_first().expect("a subcommand");
     command.current_dir(root()).arg(first).args(["--quiet", "--message-format=json"]);
     if !cfg!(debug_assertions) {
         command.arg("--release");
-    }
-    if let Some(target) = target {
-        let usual =
-            Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("tmp lies in the target directory");
-        command.arg("--target-dir").arg(usual.join(target));
     }
     let lines = run(command.args(rest));
     lines.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
@@ -102,16 +103,4 @@ pub(crate) fn artifact(messages: &[Value], ending: &str) -> PathBuf {
         .find(|file| file.ends_with(ending))
         .unwrap_or_else(|| panic!("cargo made no {ending}"))
         .into()
-}
-
-/// Copies a shared library to where it has the names it is linked and loaded by.
-pub(crate) fn loadable(library: &Path, name: &str) -> PathBuf {
-    let dir = scratch().join(name);
-    fs::create_dir_all(&dir).expect("the target directory can be written");
-    for name in ["libbitcask.so", "libbitcask.so.1"] {
-        // Into place by renaming, because another test process may be loading it.
-        let new = dir.join(format!("{name}.{}", std::process::id()));
-        fs::copy(library, &new).and_then(|_| fs::rename(&new, dir.join(name))).expect("copied");
-    }
-    dir
 }
