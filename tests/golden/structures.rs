@@ -2,7 +2,10 @@
 
 use bitcask::format::applied;
 use bitcask::format::coding::Id128;
+use bitcask::format::compressed::decompress;
 use bitcask::format::cursor::Cursor;
+use bitcask::format::dictionary::Dictionaries;
+use bitcask::format::dictionary_record;
 use bitcask::format::manifest::{CleanClose, Manifest, Moved, Sealed, SegmentEntry, SegmentState};
 use bitcask::format::marker::Watermark;
 use bitcask::format::record::{Draft, Flags, RecordHeader};
@@ -139,6 +142,46 @@ fn an_applied_cursor_that_changes_follow() {
         "081d9fd9 5435ca2f 00002002 0e000000 08070605 04030201 \
          03000000 00000000 63757273 6f720000"
     );
+}
+
+/// The bytes of a literal.
+fn bytes(hex: &str) -> Vec<u8> {
+    let digits: String = hex.split_whitespace().collect();
+    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).expect("hex")).collect()
+}
+
+/// Other versions of a codec may write others for the same value. These are read for ever.
+#[test]
+fn compressed_values() {
+    for stored in [
+        "01000000 56000000 b4766572 73696f6e 20312c20 0b001632 0b001633 0b001634 \
+         0b001635 0b001636 0b00c037 2c207665 7273696f 6e2038",
+        "02000000 56000000 00001d01 00907665 7273696f 6e20312c 20323334 35363738 \
+         0700600b d8073603 5bc03eb0 99893207",
+    ] {
+        let mut out = Vec::new();
+        assert_eq!(decompress(&bytes(stored), None, &mut out), Ok(()));
+        let versions: Vec<_> = (1..=8).map(|number| format!("version {number}")).collect();
+        assert_eq!(String::from_utf8_lossy(&out), versions.join(", "));
+    }
+}
+
+#[test]
+fn a_dictionary_and_a_value_that_needs_it() {
+    let record = bytes(
+        "d02c5899 8cec38f1 00000002 2f000000 08070605 04030201 \
+         02010000 2a000000 00001501 00d07b22 6e616d65 223a2022 222c2022 76657273 \
+         696f6e73 6563747d 02008090 424c2600",
+    );
+    let header = RecordHeader::decode(&record).expect("a header");
+    assert!(header.verify(&record, &[], UID, OFFSET) && header.flags.has(Flags::INTERNAL));
+    let value = &record[header.value_at()..][..header.value_len as usize];
+    let dictionary = dictionary_record::decode(value).expect("it is one").expect("it reads");
+    assert_eq!(String::from_utf8_lossy(&dictionary), r#"{"name": "", "version": "", "section": ""}"#);
+    let stored = bytes("02010000 2d000000 00007d00 00286131 78227d03 1005af13 d7af6d41");
+    let (dictionary, mut out) = (Dictionaries::default().get(&dictionary).expect("memory"), Vec::new());
+    assert_eq!(decompress(&stored, Some(&dictionary), &mut out), Ok(()));
+    assert_eq!(String::from_utf8_lossy(&out), r#"{"name": "a", "version": "1", "section": "x"}"#);
 }
 
 #[test]
