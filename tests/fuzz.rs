@@ -1,7 +1,7 @@
 //! Every target of `fuzz/` without libFuzzer: over its seeds, and over inputs that are drawn from a number.
 //!
-//! `BITCASK_FUZZ_SEED` chooses the inputs, `BITCASK_FUZZ_INPUTS` how many there are for each thousand (1000). What a fuzzer found goes to the seeds, and stays there
-//! when it is mended.
+//! `BITCASK_FUZZ_SEED` chooses the inputs, `BITCASK_FUZZ_INPUTS` how many there are for each thousand (1000). What a fuzzer
+//! found goes to the seeds, and stays there when it is mended.
 
 mod fuzz_bodies;
 
@@ -115,6 +115,11 @@ fn operations_and_crashes_leave_what_the_model_says() {
 #[test]
 fn no_cursor_leads_anywhere_but_to_records() {
     exercise("cursor", 5);
+}
+
+#[test]
+fn no_compressed_value_comes_to_more_or_less_than_it_says() {
+    exercise("compressed", 20);
 }
 
 #[test]

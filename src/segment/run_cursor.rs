@@ -16,6 +16,7 @@ use crate::format::names;
 use crate::format::segment_header::SEGMENT_HEADER_LEN;
 use crate::io::env::File;
 use crate::sync::Arc;
+use std::cmp::Ordering;
 use std::ops::Range;
 
 /// How many blocks are read at a time, at the most: about 64 KiB, so that those of ten runs stay in the processor's cache.
@@ -49,6 +50,17 @@ pub enum Direction {
     Forward,
     /// Descending keys, of one key the oldest record first.
     Reverse,
+}
+
+impl Direction {
+    /// How no key compares to one behind it.
+    #[inline]
+    fn against(self) -> Ordering {
+        match self {
+            Direction::Forward => Ordering::Greater,
+            Direction::Reverse => Ordering::Less,
+        }
+    }
 }
 
 /// Where a walk begins.
@@ -371,16 +383,13 @@ impl<F: File> RunCursor<F> {
     fn check_order(&self, passed: Option<&(Vec<u8>, HintEntry<'static>)>, from_link: usize) -> Result<()> {
         let (Some((passed, _)), Some(entry)) = (passed, self.entry()) else { return Ok(()) };
         let passed = &passed[..];
-        let ahead = match self.direction {
-            Direction::Forward => passed < entry.key,
-            Direction::Reverse => passed > entry.key,
-        };
+        let order = passed.cmp(entry.key);
         // Only in one segment a key has several records.
-        if ahead || passed == entry.key && self.link == from_link {
+        if order == Ordering::Equal && self.link == from_link || order == self.direction.against().reverse() {
             return Ok(());
         }
         if self.link == from_link {
-            return Err(self.damaged());
+            return Err(self.disordered());
         }
         Err(Error::corrupt(names::MANIFEST, 0, "segments said to be one sorted run are none"))
     }
@@ -391,6 +400,13 @@ impl<F: File> RunCursor<F> {
         let Some((entry, after)) = HintEntry::decode(rest) else { return Err(self.damaged()) };
         let end = start + rest.len() - after.len();
         let (prefix, key) = (first_bytes(entry.key), (end - entry.key.len(), end));
+        if let Some(last) = &self.current {
+            let last_key = || &self.bytes()[last.key.0..last.key.1];
+            let order = last.prefix.cmp(&prefix).then_with(|| last_key().cmp(entry.key));
+            if order == self.direction.against() {
+                return Err(self.disordered());
+            }
+        }
         let head = HintEntry { key: &[], ..entry };
         self.current = Some(Current { number, prefix, key, head });
         Ok(())
@@ -475,11 +491,20 @@ impl<F: File> RunCursor<F> {
 
     #[cold]
     fn damaged(&self) -> Error {
+        self.corrupt("a block does not match its checksum")
+    }
+
+    #[cold]
+    fn disordered(&self) -> Error {
+        self.corrupt("its entries are not in the order of their keys")
+    }
+
+    fn corrupt(&self, what: &str) -> Error {
         let name = match self.chain.get(self.link).map(|link| &link.records) {
             Some(SortedRun::Hint(hint)) => hint.name(),
             _ => "a run in memory",
         };
-        Error::corrupt(name, 0, "a block does not match its checksum")
+        Error::corrupt(name, 0, what)
     }
 }
 

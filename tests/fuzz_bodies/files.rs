@@ -1,7 +1,9 @@
 //! A store of the first format, and what holds of it whatever one of its files is replaced by.
 
 use super::support::{DIR, open};
+use bitcask::Error;
 use bitcask::engine::Db;
+use bitcask::features::scan::{Scan, ScanOptions};
 use bitcask::format::names;
 use bitcask::format::segment_header::SEGMENT_HEADER_LEN;
 use bitcask::io::env::{Dir, DirOptions, Env};
@@ -10,7 +12,7 @@ use bitcask::options::{MergeMode, MergePolicy, Options, SyncMode};
 use bitcask::segment::scanner::{Scanner, Step};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 /// The segments of the store, oldest first.
 const SEGMENTS: [&[u8]; 5] = [
@@ -76,14 +78,24 @@ pub fn file_of(bytes: &[u8]) -> SimFile {
     dir.expect("a directory").open("file", false).expect("a file")
 }
 
+/// What is wrong with a store.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Harm {
+    None,
+    Damage,
+    /// Checksums are right, and what they are of is wrong.
+    Forgery,
+}
+
 /// Opens the store as it is, reads, writes, merges and opens again. Readers change nothing, a refused open changes
-/// nothing, and what is put into a store that opens is there from then on. When `sound`, every key answers right.
-pub fn use_store(sim: &Sim, sound: bool) {
+/// nothing, and what is put into a store that opens is there from then on. Without harm every key answers right.
+pub fn use_store(sim: &Sim, harm: Harm) {
+    let sound = harm == Harm::None;
     let before = sim.contents(DIR);
     let reader = open(sim, &Options { read_only: true, ..options() });
     let reads = reader.is_ok();
     if let Ok(reader) = reader {
-        read_all(&reader, sound);
+        read_all(&reader, harm);
     }
     assert!(sim.contents(DIR) == before, "a reader changed files");
     let db = match open(sim, &options()) {
@@ -95,7 +107,7 @@ pub fn use_store(sim: &Sim, sound: bool) {
         }
     };
     assert!(reads, "a writer opens what a reader refuses");
-    read_all(&db, sound);
+    read_all(&db, harm);
     db.put(b"put after", b"the damage").expect("a put");
     db.delete(b"").expect("a delete");
     for _ in 0..3 {
@@ -105,6 +117,7 @@ pub fn use_store(sim: &Sim, sound: bool) {
     let merged = db.merge(&MergePolicy::everything());
     assert!(merged.is_ok() || !sound, "a merge of a sound store: {merged:?}");
     check_put(&db);
+    [false, true].into_iter().for_each(|reverse| drop(scan(&db, reverse, harm)));
     let closed = db.close();
     assert!(closed.is_ok(), "a close: {closed:?}");
     let db = open(sim, &options()).expect("what was closed opens");
@@ -117,7 +130,8 @@ fn check_put(db: &Db<Sim>) {
     assert_eq!(db.get(b"", <[u8]>::len).expect("a get of what was deleted"), None);
 }
 
-fn read_all(db: &Db<Sim>, sound: bool) {
+fn read_all(db: &Db<Sim>, harm: Harm) {
+    let sound = harm == Harm::None;
     for key in keys() {
         let found = db.get(key, <[u8]>::to_vec);
         if sound {
@@ -125,6 +139,52 @@ fn read_all(db: &Db<Sim>, sound: bool) {
             assert_eq!(found.as_ref(), HELD.get(key), "a sound store answers wrong");
         }
     }
+    for reverse in [false, true] {
+        let found = scan(db, reverse, harm);
+        assert!(!sound || found == *HELD, "a scan of a sound store shows something else, reverse: {reverse}");
+    }
     db.count().expect("a count");
     assert!(!db.stats().expect("statistics").to_json().is_empty());
+}
+
+/// What a scan shows: keys in order, each with the value that a get answers. Damage ends it when it is met twice in a row.
+fn scan(db: &Db<Sim>, reverse: bool, harm: Harm) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let sound = harm == Harm::None;
+    let mut found = BTreeMap::new();
+    let mut last: Option<Vec<u8>> = None;
+    let mut met_damage = false;
+    let options = ScanOptions { reverse, ..ScanOptions::default() };
+    let mut scan = match db.snapshot().and_then(|snapshot| Scan::new(Arc::new(snapshot), &options)) {
+        Ok(scan) => scan,
+        Err(err) => {
+            assert!(!sound, "no scan of a sound store: {err}");
+            return found;
+        }
+    };
+    loop {
+        match scan.advance() {
+            Ok(true) => {}
+            Ok(false) => return found,
+            Err(Error::Corrupt { .. }) if !sound && !met_damage => {
+                met_damage = true;
+                continue;
+            }
+            Err(Error::Corrupt { .. }) if !sound => return found,
+            Err(err) => panic!("a scan: {err}"),
+        }
+        met_damage = false;
+        let (key, value) = scan.key().zip(scan.value()).expect("it came to a key");
+        let in_order = |last: &Vec<u8>| if reverse { &last[..] > key } else { &last[..] < key };
+        assert!(last.as_ref().is_none_or(in_order), "keys out of order, reverse: {reverse}");
+        let got = db.get(key, |value| value.to_vec());
+        // A forged hint leads gets elsewhere, where they find nothing.
+        let agrees = match &got {
+            Ok(Some(got)) => got == value,
+            Ok(None) | Err(Error::Corrupt { .. }) => harm == Harm::Forgery,
+            Err(_) => false,
+        };
+        assert!(agrees, "a scan shows what a get does not: {got:?}");
+        last = Some(key.to_vec());
+        found.insert(key.to_vec(), value.to_vec());
+    }
 }

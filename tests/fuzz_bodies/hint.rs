@@ -1,6 +1,6 @@
 //! A hint: any bytes, with and without the checksums they need, alone and in the place of a segment's.
 
-use super::files::{file_of, store, use_store};
+use super::files::{Harm, file_of, store, use_store};
 use super::support::DIR;
 use bitcask::format::checksum::crc32c;
 use bitcask::format::coding::{Id128, set_u32, set_u64, u64_at};
@@ -44,7 +44,7 @@ pub fn run(data: &[u8]) {
         let sim = store(mode % 8 < 4);
         sim.write_file(DIR, &names::hint(1), &bytes);
         // Without the right checksums nobody believes it.
-        use_store(&sim, mode % 2 == 0);
+        use_store(&sim, if mode % 2 == 0 { Harm::None } else { Harm::Forgery });
     }
 }
 

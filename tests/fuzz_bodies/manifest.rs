@@ -1,6 +1,6 @@
 //! A manifest: any bytes, with and without their checksum, alone and in a store.
 
-use super::files::{store, use_store};
+use super::files::{Harm, store, use_store};
 use super::support::DIR;
 use bitcask::format::checksum::crc32c;
 use bitcask::format::manifest::Manifest;
@@ -20,6 +20,6 @@ pub fn run(data: &[u8]) {
     } else {
         let sim = store(mode % 8 < 4);
         sim.write_file(DIR, names::MANIFEST, &bytes);
-        use_store(&sim, false);
+        use_store(&sim, Harm::Forgery);
     }
 }

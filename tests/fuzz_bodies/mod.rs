@@ -2,6 +2,7 @@
 //!
 //! `tests/fuzz.rs` runs them over the seeds and over inputs drawn from a number, `fuzz/` under libFuzzer.
 
+mod compressed;
 mod cursor;
 mod files;
 mod hint;
@@ -15,7 +16,8 @@ mod support;
 
 /// The targets; `fuzz/seeds` has a folder of inputs for each.
 #[allow(dead_code, reason = "a fuzzer has its one target")]
-pub const TARGETS: [&str; 7] = ["segment", "hint", "manifest", "options", "json", "operations", "cursor"];
+pub const TARGETS: [&str; 8] =
+    ["segment", "hint", "manifest", "options", "json", "operations", "cursor", "compressed"];
 
 /// Runs the target of this name.
 pub fn run(target: &str, data: &[u8]) {
@@ -27,6 +29,7 @@ pub fn run(target: &str, data: &[u8]) {
         "json" => json::run(data),
         "operations" => operations::run(data),
         "cursor" => cursor::run(data),
+        "compressed" => compressed::run(data),
         other => panic!("{other} is no target"),
     }
 }

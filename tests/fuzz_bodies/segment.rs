@@ -1,6 +1,6 @@
 //! A segment: any bytes, records with damage in one place, and a store one of whose segments is replaced.
 
-use super::files::{file_of, store, use_store};
+use super::files::{Harm, file_of, store, use_store};
 use super::support::DIR;
 use bitcask::format::coding::{Id128, u64_at};
 use bitcask::format::names;
@@ -25,7 +25,7 @@ pub fn run(data: &[u8]) {
             let sim = store(kind == 2);
             let number = 1 + u64::from(mode / 4 % 5);
             sim.write_file(DIR, &names::segment(number), rest);
-            use_store(&sim, false);
+            use_store(&sim, Harm::Damage);
         }
     }
 }
