@@ -1457,7 +1457,8 @@ bitcask_status bitcask_iter_new(const bitcask_t *db,
  * @param err   receives the reason of a failure; may be NULL
  * @return BITCASK_OK; BITCASK_DONE: there is none, also when asked again; or: E_INVALID, E_CORRUPT (this record is
  *         damaged: the next call goes on behind it; two in a row: more than a record is, and bitcask_iter_seek() may
- *         lead past it), E_IO, E_NO_MEMORY, E_CLOSED, E_FORKED, E_POISONED (after E_PANIC)
+ *         lead past it), E_IO and E_NO_MEMORY (the next call tries the same), E_CLOSED, E_FORKED, E_POISONED (after
+ *         E_PANIC)
  *
  * Threads: one at a time an iterator. Blocks: while the device reads. Since 1.0.0.
  */

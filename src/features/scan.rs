@@ -149,7 +149,8 @@ impl<E: Env> Scan<E> {
     /// Moves to the next key; `false` at the end, where it stays.
     ///
     /// # Errors
-    /// `Corrupt` when the record is damaged, and the next call goes on behind it; `Io`, `NoMemory`; `Closed`, `Forked`.
+    /// `Corrupt` when the record is damaged, and the next call goes on behind it; `Io`, `NoMemory`, and the next call tries
+    /// the same; `Closed`, `Forked`.
     pub fn advance(&mut self) -> Result<bool> {
         self.is_shown = false;
         self.snapshot.check_open()?;
@@ -167,8 +168,13 @@ impl<E: Env> Scan<E> {
             }
         }
         self.is_shown = false;
-        if self.has_come && !self.keys_only && self.plain().is_none() {
-            self.read()?;
+        if self.has_come
+            && !self.keys_only
+            && self.plain().is_none()
+            && let Err(err) = self.read()
+        {
+            self.comes_again = !matches!(err, Error::Corrupt { .. });
+            return Err(err);
         }
         self.is_shown = self.has_come;
         Ok(self.has_come)

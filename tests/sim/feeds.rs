@@ -8,8 +8,8 @@ use bitcask::engine::{Change, Db, Expiry, Feed, FeedStep, WriteOptions};
 use bitcask::features::batch::Batch;
 use bitcask::format::cursor::Cursor;
 use bitcask::io::env::Env;
-use bitcask::io::sim::{Sim, Survival};
-use bitcask::options::{MergeMode, MergePolicy, Options, SyncMode};
+use bitcask::io::sim::{FaultPlan, Sim, Survival};
+use bitcask::options::{Codec, Compression, IoMode, MergeMode, MergePolicy, Options, SyncMode};
 use std::time::Duration;
 
 fn manual() -> Options {
@@ -98,8 +98,61 @@ fn changes_come_in_the_order_of_the_log_with_all_that_they_are() {
 }
 
 #[test]
+fn whatever_call_fails_a_feed_that_is_asked_again_leaves_nothing_out() {
+    let sim = machine(5);
+    let options = Options { compression: Some(Compression::new(Codec::Zstd)), io: IoMode::Pread, ..manual() };
+    let db = open(&sim, &options).expect("it opens");
+    for at in 0..8 {
+        put_large(&db, &format!("key-{at}"), at);
+    }
+    let mut batch = Batch::new();
+    (0..5).for_each(|at| batch.put(&[at], &[at; 40]).expect("an operation"));
+    db.write(&batch).expect("a batch").version().expect("a version");
+    db.delete(b"key-3").expect("a deletion");
+    let expected = rest(&mut feed(&db, b""));
+    assert_eq!(expected.len(), 14);
+    let (mut from, mut errors) = (0, 0);
+    while from + 1 < expected.len() {
+        let mut first = feed(&db, b"");
+        pull(&mut first, from).expect("changes");
+        let cursor = first.cursor().expect("a cursor");
+        let begins = rest(&mut first).len();
+        for nth in 1.. {
+            let fired = sim.faults_fired();
+            sim.fail(FaultPlan::nth(nth));
+            let mut found = Vec::new();
+            let mut answer = |err: Error| {
+                assert!(matches!(err, Error::Io { .. }), "{err}");
+                errors += 1;
+            };
+            let mut feed = loop {
+                match db.feed(&cursor) {
+                    Ok(feed) => break feed.expect("the log goes on"),
+                    Err(err) => answer(err),
+                }
+            };
+            loop {
+                match feed.next(Some(Duration::ZERO)) {
+                    Ok(FeedStep::Change(change)) => found.push(Owned::of(&change)),
+                    Ok(FeedStep::Nothing) => break,
+                    Ok(FeedStep::Resnapshot) => panic!("call {nth}: the log goes on"),
+                    Err(err) => answer(err),
+                }
+            }
+            sim.clear_faults();
+            assert!(found == expected[expected.len() - begins..], "from {from}, call {nth}");
+            if sim.faults_fired() == fired {
+                break;
+            }
+        }
+        from += 3;
+    }
+    assert!(errors > 5, "{errors}");
+}
+
+#[test]
 fn a_feed_goes_on_through_rotations_and_from_any_of_its_cursors() {
-    for io in [bitcask::options::IoMode::Pread, bitcask::options::IoMode::Auto] {
+    for io in [IoMode::Pread, IoMode::Auto] {
         let sim = machine(5);
         let db = open(&sim, &Options { io, ..manual() }).unwrap();
         let mut live = feed(&db, b"");

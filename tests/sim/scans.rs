@@ -6,8 +6,8 @@ use bitcask::Error;
 use bitcask::engine::{Db, Snapshot};
 use bitcask::features::batch::Batch;
 use bitcask::features::scan::{Scan, ScanOptions};
-use bitcask::io::sim::{Rng, Sim};
-use bitcask::options::{MergeMode, Options, SyncMode};
+use bitcask::io::sim::{FaultPlan, Rng, Sim, Survival};
+use bitcask::options::{IoMode, MergeMode, Options, SyncMode};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -33,6 +33,46 @@ fn taken(scan: &mut Scan<Sim>, most: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
         found.push((scan.key().expect("a key").to_vec(), scan.value().expect("a value").to_vec()));
     }
     found
+}
+
+/// All that a scan has, asked again whenever a call failed; and how often one did.
+fn persisted(
+    snapshot: &Arc<Snapshot<Sim>>,
+    options: &ScanOptions<'_>,
+    together: bool,
+) -> (Vec<(Vec<u8>, Vec<u8>)>, u64) {
+    let (mut found, mut failures) = (Vec::new(), 0);
+    let mut failed = |err: Error| {
+        assert!(matches!(err, Error::Io { .. }), "{err}");
+        failures += 1;
+    };
+    let mut scan = loop {
+        match Scan::new(snapshot.clone(), options) {
+            Ok(scan) => break scan,
+            Err(err) => failed(err),
+        }
+    };
+    loop {
+        let more = if together {
+            let mut count = 0;
+            scan.take_while(|key, value| {
+                count += 1;
+                if count < 5 {
+                    found.push((key.to_vec(), value.to_vec()));
+                }
+                count < 5
+            })
+        } else {
+            let more = scan.advance();
+            found.extend(scan.key().zip(scan.value()).map(|(key, value)| (key.to_vec(), value.to_vec())));
+            more
+        };
+        match more {
+            Ok(true) => {}
+            Ok(false) => return (found, failures),
+            Err(err) => failed(err),
+        }
+    }
 }
 
 /// The same by many at once, as few as one, the last of which is refused.
@@ -274,6 +314,49 @@ fn whatever_is_done_meanwhile_a_snapshot_and_its_scans_answer_as_a_map_of_that_m
 }
 
 /// Hints of many blocks, where most of a seek is in finding the right one.
+#[test]
+fn whatever_call_fails_a_scan_that_is_asked_again_leaves_nothing_out() {
+    let sim = Sim::new(4);
+    sim.make_dirs(DIR);
+    let options = Options { io: IoMode::Pread, merge: MergeMode::Manual, ..support::options(SyncMode::None) };
+    let db = open(&sim, &options).expect("it opens");
+    let mut model = Model::new();
+    let mut put = |number: u32, byte: u8| {
+        let (key, value) = (number.wrapping_mul(0x9E37_79B9).to_be_bytes().to_vec(), vec![byte; 200]);
+        db.put(&key, &value).expect("a put");
+        db.step_log_thread().expect("jobs");
+        model.insert(key, value);
+    };
+    // A merged run, segments with hints, some without, and the active one.
+    (0..12).for_each(|number| put(number, 1));
+    db.merge(&merge_policy(1)).expect("a merge");
+    (6..18).for_each(|number| put(number, 2));
+    db.step_merge_thread().expect("hints");
+    (14..20).for_each(|number| put(number, 3));
+    db.close().expect("a close");
+    let (mut runs, mut fired) = (0, 0);
+    for way in 0..8 {
+        let is = |bit: u32| way >> bit & 1 == 1;
+        let (together, reverse, keys_only) = (is(0), is(1), is(2));
+        let scan = ScanOptions { reverse, keys_only, ..ScanOptions::default() };
+        for nth in 1.. {
+            let sim = sim.crash(sim.op_count(), Survival::SyncedOnly);
+            let db = open(&sim, &Options { read_only: true, ..options.clone() }).expect("it opens");
+            let snapshot = Arc::new(db.snapshot().expect("a snapshot"));
+            sim.fail(FaultPlan::nth(nth));
+            let (found, failures) = persisted(&snapshot, &scan, together);
+            assert!(found == expected(&model, &scan), "call {nth}, {scan:?}, together: {together}");
+            assert!(failures <= sim.faults_fired());
+            (runs, fired) = (runs + 1, fired + failures);
+            if sim.faults_fired() == 0 {
+                break;
+            }
+        }
+    }
+    println!("{runs} runs, {fired} errors");
+    assert!(fired > 100);
+}
+
 #[test]
 fn a_seek_in_large_segments_finds_its_key() {
     let (sim, mut rng, mut model) = (Sim::new(2), Rng::new(2), Model::new());
