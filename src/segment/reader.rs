@@ -35,9 +35,8 @@ impl<F: File> Segment<F> {
         key_len: usize,
         buf: &'a mut Vec<u8>,
     ) -> Result<(RecordHeader, &'a [u8])> {
-        let len = max_len.min(self.readable_len().saturating_sub(offset));
-        let want = len.min((RECORD_HEADER_MAX_LEN + key_len) as u64);
-        self.check_header(offset, self.read_some(offset, want, len, buf)?)
+        let want = (RECORD_HEADER_MAX_LEN + key_len) as u64;
+        self.check_header(offset, self.read_some(offset, want, max_len, buf)?)
     }
 
     /// Tells the processor that the first bytes of the `len` at `offset` will be read.
@@ -55,25 +54,26 @@ impl<F: File> Segment<F> {
         }
     }
 
-    /// The mapped bytes, or `None` when they have to be fetched.
+    /// The mapped bytes, which must be some that can be read, or `None` when they have to be fetched.
     #[inline]
     pub(crate) fn mapped(&self, offset: u64, len: u64) -> Option<&[u8]> {
         self.map.as_ref()?.bytes(offset, usize::try_from(len).ok()?)
     }
 
-    /// The first `want` bytes of the record at `offset`, or all `len` of it where that costs no more. Nothing is
-    /// verified.
+    /// The first `want` bytes of the record at `offset`, or all of it, at most `max_len`, where that costs no more; fewer
+    /// where the segment ends. Nothing is verified.
     pub(crate) fn read_some<'a>(
         &'a self,
         offset: u64,
         want: u64,
-        len: u64,
+        max_len: u64,
         buf: &'a mut Vec<u8>,
     ) -> Result<&'a [u8]> {
+        let len = max_len.min(self.readable_len().saturating_sub(offset));
         match self.mapped(offset, len) {
             Some(bytes) => Ok(bytes),
             None => {
-                self.fetch(offset, want, buf)?;
+                self.fetch(offset, want.min(len), buf)?;
                 Ok(buf)
             }
         }

@@ -223,6 +223,75 @@ fn a_repair_takes_values_out_of_their_dictionaries() {
 }
 
 #[test]
+fn a_backup_has_the_dictionaries_that_its_values_take() {
+    let sim = machine();
+    let options = with(Some(Codec::Zstd));
+    let db = open(&sim, &options).expect("it opens");
+    let mut model = put_packages(&db, 600, 1);
+    merge(&db, options.max_segment_bytes);
+    let to = Path::new("/backup");
+    // The second time what has another dictionary takes the place of what was merged.
+    for step in [3, 2] {
+        db.backup(to).expect("a backup");
+        assert!(verify(&sim, to).expect("a store").is_sound());
+        let copy = Db::open(sim.clone(), to, &Options { read_only: true, ..with(None) }).expect("it opens");
+        check(&copy, &model);
+        drop(copy);
+        model.extend(put_packages(&db, 600, step));
+        merge(&db, options.max_segment_bytes);
+    }
+    db.backup(to).expect("a backup");
+    drop(db);
+    let names: Vec<_> = sim.files(DIR).into_keys().collect();
+    names.iter().for_each(|name| sim.remove_file(DIR, name));
+    let copy = Db::open(sim.clone(), to, &with(None)).expect("it opens for writing, too");
+    check(&copy, &model);
+    merge(&copy, options.max_segment_bytes);
+    check(&copy, &model);
+}
+
+#[test]
+fn a_deadline_that_comes_and_goes_leaves_a_compressed_value_as_it_is_stored() {
+    for merged in [false, true] {
+        let sim = machine();
+        let options = with(Some(Codec::Zstd));
+        let db = open(&sim, &options).expect("it opens");
+        let model = put_packages(&db, 100, 1);
+        if merged {
+            merge(&db, options.max_segment_bytes);
+        }
+        let written = || db.stats().expect("stats").bytes_written;
+        for (key, value) in &model {
+            let before = written();
+            assert!(db.expire(key, 3_600_000).expect("a deadline") && db.persist(key).expect("none"));
+            // One that needs a dictionary is compressed without it, because it goes to another segment.
+            let most = 2 * (value.len() as u64 + 64);
+            assert!(written() - before < if merged { most } else { most * 9 / 10 }, "{merged}: {key:?}");
+        }
+        check(&db, &model);
+        db.close().expect("a close");
+        check(&open(&sim, &with(None)).expect("it opens"), &model);
+    }
+}
+
+#[test]
+fn nobody_looks_for_a_dictionary_behind_the_end_of_a_segment() {
+    let sim = machine();
+    // The simulation ends who reads a mapping there.
+    sim.map_files();
+    let options = Options { max_segment_bytes: 100, ..with(Some(Codec::Zstd)) };
+    let db = open(&sim, &options).expect("it opens");
+    for byte in 0..4 {
+        // A record of 24 bytes: a header with a deadline is longer.
+        db.put(b"", b"").expect("a put");
+        db.put(b"k", &[byte; 200]).expect("a put");
+        db.step_log_thread().expect("jobs");
+    }
+    assert!(db.merge(&merge_policy(1)).expect("a merge") > 0);
+    check(&db, &Model::from([(Vec::new(), Vec::new()), (b"k".to_vec(), vec![3; 200])]));
+}
+
+#[test]
 fn no_dictionary_is_made_where_it_does_not_pay() {
     let sim = machine();
     let options = with(Some(Codec::Zstd));

@@ -18,6 +18,7 @@ use bitcask::options::{Codec, Compression, Options, SyncMode};
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, prop_oneof};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -63,6 +64,8 @@ enum Expects {
 enum Operation {
     Put(KeyNumber, Value),
     PutJson(KeyNumber, u16),
+    /// Several that have much in common, each twice.
+    PutDocuments(u8),
     Delete(KeyNumber),
     PutWith(KeyNumber, Value, Option<Lasts>, Option<Expects>),
     DeleteWith(KeyNumber, Expects),
@@ -198,10 +201,20 @@ fn compression(codec: Option<Codec>) -> Option<Compression> {
     codec.map(|codec| Compression { min_bytes: 0, ..Compression::new(codec) })
 }
 
-fn sequence() -> impl Strategy<Value = Sequence> {
+/// Now and then so many documents that a merge makes a dictionary of them.
+fn operation_on_documents() -> impl Strategy<Value = Operation> {
+    let documents = proptest::num::u8::ANY.prop_map(Operation::PutDocuments);
+    prop_oneof![8 => operation(), 1 => documents, 1 => Just(Operation::Merge(1))]
+}
+
+fn sequence(
+    operation: impl Strategy<Value = Operation>,
+    codec: impl Strategy<Value = Option<Codec>>,
+    max_segment_bytes: [u64; 3],
+) -> impl Strategy<Value = Sequence> {
     let sync = prop_oneof![Just(SyncMode::None), Just(SyncMode::IntervalMs(5)), Just(SyncMode::Always)];
-    let max_segment_bytes = prop_oneof![Just(300u64), Just(1024), Just(16 << 10)];
-    (sync, max_segment_bytes, codec(), vec(operation(), 1..40)).prop_map(
+    let max_segment_bytes = proptest::sample::select(max_segment_bytes.to_vec());
+    (sync, max_segment_bytes, codec, vec(operation, 1..40)).prop_map(
         |(sync, max_segment_bytes, codec, operations)| Sequence {
             sync,
             max_segment_bytes,
@@ -468,7 +481,8 @@ fn salvage(sim: &Sim, model: &Model, to: &str) -> Result<(), TestCaseError> {
     compare(&copy, model)
 }
 
-fn run(sequence: &Sequence) -> Result<(), TestCaseError> {
+/// Answers whether merges left a dictionary.
+fn run(sequence: &Sequence) -> Result<bool, TestCaseError> {
     let mut options = Options {
         sync: sequence.sync,
         max_segment_bytes: sequence.max_segment_bytes,
@@ -506,6 +520,15 @@ fn run(sequence: &Sequence) -> Result<(), TestCaseError> {
                 let (key, value) = (key_bytes(*number), document(*text));
                 last_version = db.put_json(&key, &value).map_err(failed)?;
                 model.insert(key, value);
+            }
+            Operation::PutDocuments(number) => {
+                for at in 0..24 {
+                    let key = format!("document-{}", at % 12).into_bytes();
+                    let value = support::value(support::DOCUMENTS + 32 * u32::from(*number) + at);
+                    last_version = db.put(&key, &value).map_err(failed)?;
+                    db.step_log_thread().map_err(failed)?;
+                    model.insert(key, value);
+                }
             }
             Operation::Delete(number) => {
                 let key = key_bytes(*number);
@@ -701,21 +724,40 @@ fn run(sequence: &Sequence) -> Result<(), TestCaseError> {
     check(stats.corrupt_records == 0 && stats.degraded.is_none(), || {
         "damage after a clean close".to_string()
     })?;
-    check(stats.recovered_records == 0, || "a clean close was recovered".to_string())
+    check(stats.recovered_records == 0, || "a clean close was recovered".to_string())?;
+    Ok(!support::segments_with_dictionary(&sim).is_empty())
+}
+
+/// Runs so many sequences, and answers after how many of them there was a dictionary.
+fn run_all(cases: u64, sequences: impl Strategy<Value = Sequence>) -> u64 {
+    let seed = setting("BITCASK_MODEL_SEED", 1);
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let cases = u32::try_from(cases).expect("a number of cases");
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let with_dictionary = Cell::new(0);
+    let outcome = TestRunner::new_with_rng(config, rng).run(&sequences, |sequence| {
+        with_dictionary.set(with_dictionary.get() + u64::from(run(&sequence)?));
+        Ok(())
+    });
+    match outcome {
+        Ok(()) => println!("{cases} sequences, seed {seed}, {} with a dictionary", with_dictionary.get()),
+        Err(TestError::Fail(reason, sequence)) => panic!("seed {seed}: {reason}\n{sequence:#?}"),
+        Err(TestError::Abort(reason)) => panic!("seed {seed}: {reason}"),
+    }
+    with_dictionary.get()
 }
 
 #[test]
 fn the_store_answers_as_a_map_does() {
-    let cases = u32::try_from(setting("BITCASK_MODEL_CASES", 20_000)).expect("a number of cases");
-    let seed = setting("BITCASK_MODEL_SEED", 1);
-    let mut bytes = [0; 32];
-    bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    let config = Config { cases, failure_persistence: None, ..Config::default() };
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-    let outcome = TestRunner::new_with_rng(config, rng).run(&sequence(), |sequence| run(&sequence));
-    match outcome {
-        Ok(()) => println!("{cases} sequences, seed {seed}"),
-        Err(TestError::Fail(reason, sequence)) => panic!("seed {seed}: {reason}\n{sequence:#?}"),
-        Err(TestError::Abort(reason)) => panic!("seed {seed}: {reason}"),
-    }
+    run_all(setting("BITCASK_MODEL_CASES", 20_000), sequence(operation(), codec(), [300, 1024, 16 << 10]));
+}
+
+#[test]
+fn the_store_answers_as_a_map_does_when_merges_make_dictionaries() {
+    let cases = setting("BITCASK_MODEL_CASES", 20_000) / 20;
+    let sequences = sequence(operation_on_documents(), Just(Some(Codec::Zstd)), [2048, 3000, 6000]);
+    let with_dictionary = run_all(cases, sequences);
+    assert!(with_dictionary >= cases / 10, "{with_dictionary} of {cases}");
 }
