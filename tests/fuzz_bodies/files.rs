@@ -58,9 +58,12 @@ pub fn options() -> Options {
     Options { sync: SyncMode::None, max_segment_bytes: 1024, merge: MergeMode::Manual, ..Options::default() }
 }
 
-/// The store, closed or killed.
+/// The store, closed or killed. Files of the latter are mapped.
 pub fn store(killed: bool) -> Sim {
     let sim = Sim::new(1);
+    if killed {
+        sim.map_files();
+    }
     sim.make_dirs(DIR);
     for (number, bytes) in (1..).zip(SEGMENTS) {
         sim.write_file(DIR, &names::segment(number), bytes);
