@@ -3,7 +3,8 @@
 //!     cargo bench --bench compression -- [JSON_LINES]
 //!
 //! Each document is put twice under its line number, so that a merge has something to leave behind; then all is merged,
-//! and each is read in an order of its own, before the merge and after it. Five rounds on stores of their own; medians. All is in the page cache.
+//! and each is read in an order of its own, before the merge and after it. Five rounds on stores of their own; medians. All
+//! is in the page cache.
 
 #![allow(missing_docs, reason = "a program, not an interface")]
 #![expect(clippy::cast_precision_loss, reason = "figures for people")]

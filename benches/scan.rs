@@ -4,8 +4,9 @@
 //!
 //! Every store gets the same keys in the same random order; then all entries are walked through in the order of the keys,
 //! and of each key and value the first byte is looked at. Ours is walked before a merge, over about ten segments, and after
-//! one. Then snapshots are made, and iterators after so many new puts, which the first of them sorts. The others are loaded while this runs, from liblmdb.so.0 and libleveldb.so.1d, and left out where they are not
-//! installed. Everything is in the page cache. `BITCASK_BENCH_DIR` names where the stores go.
+//! one. Then snapshots are made, and iterators after so many new puts, which the first of them sorts. The others are loaded
+//! while this runs, from liblmdb.so.0 and libleveldb.so.1d, and left out where they are not installed. Everything is in
+//! the page cache. `BITCASK_BENCH_DIR` names where the stores go.
 
 #![allow(missing_docs, reason = "a program, not an interface")]
 #![expect(unsafe_code, reason = "calls C libraries")]

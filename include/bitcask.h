@@ -788,10 +788,10 @@ typedef void (*bitcask_log_drop)(void *context);
  * Opens the store in a directory and locks it against every other writer.
  *
  * The directory is made if there is none and `create` is on (its parent must exist). One writer may have a
- * directory open at a time, and beside it any number of readers (`read_only`), see "Readers" above. No call is needed to repair anything that a crash
- * can do: the log then ends before the first write that is not whole, and what of its tail was not known to be
- * durable is copied to a new segment before this returns. No file is cut back, and with `read_only` nothing is
- * written.
+ * directory open at a time, and beside it any number of readers (`read_only`), see "Readers" above. No call is needed to
+ * repair anything that a crash can do: the log then ends before the first write that is not whole, and what of its tail
+ * was not known to be durable is copied to a new segment before this returns. No file is cut back, and with `read_only`
+ * nothing is written.
  *
  * @param path          the directory, in the system's own encoding; not NULL, not empty
  * @param options_json  the options as one JSON object, see "Options" above; NULL for the defaults
@@ -1694,8 +1694,9 @@ bitcask_status bitcask_iter_change(const bitcask_iter_t *iter,
  * Takes over changes of another store and stores a cursor with them, all together or not at all.
  *
  * The changes are done in their order, with their versions and deadlines; of several to one key the last counts. The
- * store's own versions go on above the highest of them, of which there are none left above 2^63 - 2. With the cursor of the feed behind them, the store holds just the
- * changes before bitcask_applied_cursor(), whenever it may be stopped, so going on from there does each change once.
+ * store's own versions go on above the highest of them, of which there are none left above 2^63 - 2. With the cursor of
+ * the feed behind them, the store holds just the changes before bitcask_applied_cursor(), whenever it may be stopped, so
+ * going on from there does each change once.
  *
  * Give whole batches in the order of the feed, any number of them. To fill an empty store give what bitcask_iter_change()
  * shows of a snapshot, in as many calls as you like, and the snapshot's cursor with the last of them.
@@ -1708,7 +1709,8 @@ bitcask_status bitcask_iter_change(const bitcask_iter_t *iter,
  * @param err         receives the reason of a failure; may be NULL
  * @return BITCASK_OK, or: E_INVALID (also: a kind or flag that is unknown, a deletion with a value or deadline, a version
  *         that is 0 or not below 2^63, a cursor that is too long; nothing was written), E_NOT_JSON, E_TOO_LARGE (also:
- *         several changes take more than 512 MiB; a batch of the store they come from never does), or an error as for bitcask_batch_write()
+ *         several changes take more than 512 MiB; a batch of the store they come from never does), or an error as for
+ *         bitcask_batch_write()
  *
  * Ownership: everything is copied. Threads: any number, but whoever follows a feed does so in one. Blocks: as
  * bitcask_batch_write(). Since 1.0.0.

@@ -8,7 +8,7 @@ use super::handles::Handle;
 use super::json::JsonOut;
 use super::open::directory;
 use super::report::ErrorOut;
-use super::status::{BITCASK_OK, Status};
+use super::status::Status;
 use std::ffi::c_char;
 
 /// Makes a directory a backup of the store as it is now: all writes that have returned, batches as a whole or not at all.
@@ -50,10 +50,7 @@ pub unsafe extern "C" fn bitcask_backup(
         let output = JsonOut::zeroed(report, report_len);
         guard_store(db, err, |store| {
             let made = store.backup(directory("dest", dest)?)?;
-            match output.required("report") {
-                Ok(()) => output.set(made.to_json().as_bytes()),
-                Err(_) => Ok(BITCASK_OK),
-            }
+            output.offer(&made.to_json())
         })
     }
 }

@@ -223,13 +223,19 @@ impl<T: Copy> Out<T> {
     /// An error naming the parameter if it is NULL. Ask before anything is done whose result needs it.
     #[inline]
     pub(super) fn required(&self, name: &str) -> Result<()> {
-        if self.0.is_null() { Err(null(name)) } else { Ok(()) }
+        if self.is_wanted() { Ok(()) } else { Err(null(name)) }
+    }
+
+    /// Whether it is not NULL.
+    #[inline]
+    pub(super) fn is_wanted(&self) -> bool {
+        !self.0.is_null()
     }
 
     /// Sets the output; one that is NULL and not required is passed over.
     #[inline]
     pub(super) fn set(&self, value: T) {
-        if !self.0.is_null() {
+        if self.is_wanted() {
             // SAFETY: writable by the promise given to `zeroed`.
             unsafe { self.0.write(value) };
         }

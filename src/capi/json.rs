@@ -176,6 +176,11 @@ impl JsonOut {
         self.text.required(name)
     }
 
+    /// Sets what the caller may not want.
+    pub(super) fn offer(&self, text: &str) -> Result<Status> {
+        if self.text.is_wanted() { self.set(text.as_bytes()) } else { Ok(BITCASK_OK) }
+    }
+
     pub(super) fn set(&self, text: &[u8]) -> Result<Status> {
         let (start, len) = Buffer::copy_of(text)?.into_raw();
         self.text.set(start.cast::<c_char>());

@@ -18,10 +18,10 @@ use std::path::Path;
 /// Opens the store in a directory and locks it against every other writer.
 ///
 /// The directory is made if there is none and `create` is on (its parent must exist). One writer may have a
-/// directory open at a time, and beside it any number of readers (`read_only`), see "Readers" above. No call is needed to repair anything that a crash
-/// can do: the log then ends before the first write that is not whole, and what of its tail was not known to be
-/// durable is copied to a new segment before this returns. No file is cut back, and with `read_only` nothing is
-/// written.
+/// directory open at a time, and beside it any number of readers (`read_only`), see "Readers" above. No call is needed to
+/// repair anything that a crash can do: the log then ends before the first write that is not whole, and what of its tail
+/// was not known to be durable is copied to a new segment before this returns. No file is cut back, and with `read_only`
+/// nothing is written.
 ///
 /// @param path          the directory, in the system's own encoding; not NULL, not empty
 /// @param options_json  the options as one JSON object, see "Options" above; NULL for the defaults

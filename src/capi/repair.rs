@@ -7,7 +7,7 @@ use super::boundary::guard;
 use super::json::JsonOut;
 use super::open::directory;
 use super::report::ErrorOut;
-use super::status::{BITCASK_OK, Status};
+use super::status::Status;
 use crate::features::repair::repair;
 use crate::features::verify::verify;
 use crate::io::disk::Disk;
@@ -81,10 +81,7 @@ pub unsafe extern "C" fn bitcask_repair(
         let output = JsonOut::zeroed(report, report_len);
         guard(err, || {
             let done = repair(&Disk, directory("source", source)?, directory("dest", dest)?)?;
-            match output.required("report") {
-                Ok(()) => output.set(done.to_json().as_bytes()),
-                Err(_) => Ok(BITCASK_OK),
-            }
+            output.offer(&done.to_json())
         })
     }
 }

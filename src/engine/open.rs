@@ -33,9 +33,9 @@ impl<E: Env> Db<E> {
     /// Opens the store in directory `path`, and makes it when there is none and the options allow it.
     ///
     /// # Errors
-    /// `Locked` when another handle, here or in another process, has it open for writing, as this one would; `Corrupt` when the manifest or a
-    /// listed file is missing or the manifest is damaged, and then nothing was touched; `Format` for files of a
-    /// newer version, likewise; `Io`, `NoSpace`, `NoMemory`.
+    /// `Locked` when another handle, here or in another process, has it open for writing, as this one would; `Corrupt`
+    /// when the manifest or a listed file is missing or the manifest is damaged, and then nothing was touched; `Format`
+    /// for files of a newer version, likewise; `Io`, `NoSpace`, `NoMemory`.
     pub fn open(env: E, path: &Path, options: &Options) -> Result<Self> {
         let began = Instant::now();
         let shown = path.display().to_string();

@@ -306,7 +306,8 @@ impl<E: Env> Scan<E> {
         Some(self.found()?.version)
     }
 
-    /// The change that made the value what it is, for [`Db::apply`](crate::engine::Db::apply) to another store; none in a scan of keys only.
+    /// The change that made the value what it is, for [`Db::apply`](crate::engine::Db::apply) to another store; none in a
+    /// scan of keys only.
     pub fn change(&self) -> Option<Change<'_>> {
         let found = self.found().filter(|_| !self.keys_only)?;
         Some(Change {

@@ -1,9 +1,9 @@
 //! Loading: several threads bring in segments in any order, and the newest record of each key must win.
 //!
-//! Recency is position: the order of the segments, which the caller knows, then the offset. Each location is kept or not by comparing positions under its group's writer, so the outcome
-//! does not depend on the order in which segments come. A deletion keeps its slot, as a tombstone, until all segments
-//! are in: without it an older record that comes later would bring the key back. Then
-//! [`Keydir::sweep`] takes the tombstones out.
+//! Recency is position: the order of the segments, which the caller knows, then the offset. Each location is kept or not
+//! by comparing positions under its group's writer, so the outcome does not depend on the order in which segments come. A
+//! deletion keeps its slot, as a tombstone, until all segments are in: without it an older record that comes later would
+//! bring the key back. Then [`Keydir::sweep`] takes the tombstones out.
 
 use super::digest::Digest;
 use super::group::{Cover, pages_for};

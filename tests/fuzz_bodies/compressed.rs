@@ -1,4 +1,4 @@
-//! Compressed values and dictionaries: whatever the bytes, what comes out is as long as they say, and nothing is touched besides.
+//! Compressed values and dictionaries: whatever the bytes, what comes out is as long as they say.
 
 use bitcask::format::compressed::{Head, decompress};
 use bitcask::format::dictionary::{Dictionaries, Dictionary};

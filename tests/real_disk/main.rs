@@ -1,8 +1,8 @@
 //! The engine on the real machine: threads, processes, limits, files.
 //!
-//! What a power cut leaves is for the most part the simulated machine's part (`crash.rs`). Where a claim needs a sync that hangs or
-//! fails, the simulated machine lends its disk and the threads are real. Whatever changes a whole process
-//! happens in a child.
+//! What a power cut leaves is for the most part the simulated machine's part (`crash.rs`). Where a claim needs a sync that
+//! hangs or fails, the simulated machine lends its disk and the threads are real. Whatever changes a whole process happens
+//! in a child.
 #![expect(unsafe_code, reason = "fork, kill, limits and user ids have no safe interface")]
 
 #[path = "../support/skipped.rs"]
