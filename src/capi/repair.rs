@@ -29,8 +29,8 @@ use std::ffi::c_char;
 ///         (of a newer version), E_NO_MEMORY
 ///
 /// Ownership: free `*report` with bitcask_free(). Threads: any number. Blocks for as long as reading the whole store takes;
-/// every ten seconds the log is told how far it is (BITCASK_LOG_INFO). Takes as much memory as an open if there is a
-/// checkpoint, else little. Since 1.0.0.
+/// between segments, at most every two seconds, the log is told how far it is (BITCASK_LOG_INFO). Takes as much memory as an
+/// open if there is a checkpoint, else little. Since 1.0.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bitcask_verify(
     path: *const c_char,
@@ -65,8 +65,8 @@ pub unsafe extern "C" fn bitcask_verify(
 ///         opens: remove them and begin again.
 ///
 /// Ownership: free `*report` with bitcask_free(). Threads: any number; no writer can open either directory meanwhile. Blocks
-/// for as long as reading the store twice and writing what is left of it takes; every ten seconds the log is told how far
-/// it is (BITCASK_LOG_INFO). Takes as much memory as an open, and 16 MiB at the most for keys that are lost. When it
+/// for as long as reading the store twice and writing what is left of it takes; between segments, at most every two
+/// seconds, the log is told how far it is (BITCASK_LOG_INFO). Takes as much memory as an open, and 16 MiB at the most for keys that are lost. When it
 /// answers BITCASK_OK the new store is durable. Since 1.0.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn bitcask_repair(

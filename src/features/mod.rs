@@ -9,6 +9,7 @@ pub mod documents;
 mod elsewhere;
 pub mod expiry;
 pub mod json;
+mod progress;
 pub mod repair;
 pub mod scan;
 pub mod verify;

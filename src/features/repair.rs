@@ -9,6 +9,7 @@
 //! The new store is of the same database and has a new history (rule H1). Its manifest is written last.
 
 use super::elsewhere::open_elsewhere;
+use super::progress::Progress;
 use super::verify::{Verification, examine, open_to_read};
 use crate::engine::{Findings, List, Lost, Met, Newest, Salvage, Sources};
 use crate::error::{Error, Result};
@@ -92,6 +93,7 @@ pub fn repair<E: Env>(env: &E, source: &Path, dest: &Path) -> Result<Repair> {
     let mut repair = Repair { source: Verification { findings: found, ..report }, ..Repair::default() };
     choice.account_for(&sources, &mut repair);
     out.note_version(choice.highest_version);
+    let mut progress = Progress::new();
     for (at, source) in sources.list.iter().enumerate() {
         let doubtful = &mut repair.doubtful_keys;
         let mut dropped = 0;
@@ -107,6 +109,12 @@ pub fn repair<E: Env>(env: &E, source: &Path, dest: &Path) -> Result<Repair> {
             Fate::Dead => false,
         })?;
         out.note_dropped(dropped);
+        progress.tell(format_args!(
+            "{shown}: copied what is intact of {} of {} segments: {} bytes",
+            at + 1,
+            sources.list.len(),
+            out.bytes
+        ));
     }
     if repair.keys != choice.newest.len() {
         let changed = std::io::Error::other("it read otherwise the second time; try again");

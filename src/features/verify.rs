@@ -6,6 +6,7 @@
 
 use crate::engine::{Context, Findings, Met, Newest, Sources};
 use crate::error::{Error, Result};
+use crate::features::progress::Progress;
 use crate::format::names;
 use crate::io::env::{Dir, DirOptions, Env, File};
 use crate::io::patient::{PatientDir, PatientFile};
@@ -13,10 +14,7 @@ use crate::keydir::Secret;
 use crate::log;
 use std::collections::HashSet;
 use std::path::Path;
-use std::time::{Duration, Instant};
-
-/// How often the log is told how far it is.
-const TELL_EVERY: Duration = Duration::from_secs(10);
+use std::time::Instant;
 
 /// What a verification found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -94,15 +92,12 @@ pub(super) fn examine<D: Dir>(
     let mut report = Verification::default();
     let secret = sources.manifest.as_ref().map(|manifest| Secret::new(&manifest.hash_secret));
     let mut context = Context::new(dir, sources.database, secret, &mut found);
-    let mut told = began;
+    let mut progress = Progress::new();
     for (at, source) in sources.list.iter().enumerate() {
         let tally = context.examine(source, &mut |met| each(at, met))?;
         report.records += tally.records;
         report.tombstones += tally.tombstones;
-        if told.elapsed() >= TELL_EVERY {
-            told = Instant::now();
-            log::info(format_args!("{path}: read {} of {} segments", at + 1, sources.list.len()));
-        }
+        progress.tell(format_args!("{path}: read {} of {} segments", at + 1, sources.list.len()));
     }
     (report.files, report.bytes) = (context.files, context.bytes);
     let ms = began.elapsed().as_millis();

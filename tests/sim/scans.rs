@@ -13,6 +13,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
+type Rows = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// Short keys over a small alphabet, so that prefixes and neighbours abound; now and then a long one.
 fn key(rng: &mut Rng) -> Vec<u8> {
@@ -27,7 +28,7 @@ fn value(rng: &mut Rng) -> Vec<u8> {
     value
 }
 
-fn taken(scan: &mut Scan<Sim>, most: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
+fn taken(scan: &mut Scan<Sim>, most: usize) -> Rows {
     let mut found = Vec::new();
     while found.len() < most && scan.advance().expect("a sound store") {
         found.push((scan.key().expect("a key").to_vec(), scan.value().expect("a value").to_vec()));
@@ -36,11 +37,7 @@ fn taken(scan: &mut Scan<Sim>, most: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
 }
 
 /// All that a scan has, asked again whenever a call failed; and how often one did.
-fn persisted(
-    snapshot: &Arc<Snapshot<Sim>>,
-    options: &ScanOptions<'_>,
-    together: bool,
-) -> (Vec<(Vec<u8>, Vec<u8>)>, u64) {
+fn persisted(snapshot: &Arc<Snapshot<Sim>>, options: &ScanOptions<'_>, together: bool) -> (Rows, u64) {
     let (mut found, mut failures) = (Vec::new(), 0);
     let mut failed = |err: Error| {
         assert!(matches!(err, Error::Io { .. }), "{err}");
@@ -76,7 +73,7 @@ fn persisted(
 }
 
 /// The same by many at once, as few as one, the last of which is refused.
-fn taken_together(scan: &mut Scan<Sim>, most: usize, rng: &mut Rng) -> Vec<(Vec<u8>, Vec<u8>)> {
+fn taken_together(scan: &mut Scan<Sim>, most: usize, rng: &mut Rng) -> Rows {
     let mut found = Vec::new();
     loop {
         let until = most.min(found.len() + 1 + rng.below(50));
@@ -93,7 +90,7 @@ fn taken_together(scan: &mut Scan<Sim>, most: usize, rng: &mut Rng) -> Vec<(Vec<
     }
 }
 
-fn expected(model: &Model, options: &ScanOptions<'_>) -> Vec<(Vec<u8>, Vec<u8>)> {
+fn expected(model: &Model, options: &ScanOptions<'_>) -> Rows {
     let within = |key: &[u8]| {
         key.starts_with(options.prefix)
             && key >= options.lower

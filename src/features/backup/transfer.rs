@@ -5,19 +5,16 @@
 
 use super::destination::Destination;
 use crate::error::{Error, Result};
+use crate::features::progress::Progress;
 use crate::format::names::BACKUP_FILE_NEW;
 use crate::io::env::{Dir, File};
 use crate::io::whole::{read_full, write_all};
-use crate::log;
 use std::io;
-use std::time::{Duration, Instant};
 
 /// How much is copied between two looks at the clock.
 const COPIED_AT_ONCE: u64 = 8 << 20;
 /// How much is copied through the process at a time.
 const BUFFER_LEN: usize = 1 << 20;
-/// How often the log is told how far a backup is.
-const TELL_EVERY: Duration = Duration::from_secs(2);
 
 /// What became of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,24 +33,21 @@ pub(super) struct Transfer<'d, D: Dir> {
     /// Of all segments, and of those that are in the backup.
     bytes: u64,
     passed: u64,
-    told: Instant,
+    progress: Progress,
     buffer: Vec<u8>,
 }
 
 impl<'d, D: Dir> Transfer<'d, D> {
     /// A way for segments of `bytes` in all.
     pub(super) fn new(from: &'d D, to: &'d Destination<D>, path: &'d str, bytes: u64) -> Self {
-        Transfer { from, to, path, bytes, passed: 0, told: Instant::now(), buffer: Vec::new() }
+        Transfer { from, to, path, bytes, passed: 0, progress: Progress::new(), buffer: Vec::new() }
     }
 
     /// Counts bytes of segments that are in the backup, and tells the log now and then.
     pub(super) fn pass(&mut self, bytes: u64) {
         self.passed += bytes;
-        if self.told.elapsed() >= TELL_EVERY {
-            self.told = Instant::now();
-            let Transfer { path, passed, bytes, .. } = self;
-            log::info(format_args!("{path}: backed up {passed} of {bytes} bytes to {}", self.to.path));
-        }
+        let Transfer { path, passed, bytes, to, progress, .. } = self;
+        progress.tell(format_args!("{path}: backed up {passed} of {bytes} bytes to {}", to.path));
     }
 
     /// Gives a file of the store, which never changes any more, a name in the backup. Copies its first `len` bytes where
