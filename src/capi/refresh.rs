@@ -12,7 +12,8 @@ use super::status::{BITCASK_OK, Status};
 /// this call. A handle that writes sees everything anyway, and the call does nothing.
 ///
 /// Reads by other threads go on meanwhile; each key goes from the value it had to the one it has at once. The cost
-/// goes with what was written since the last call; after a merge also with the number of keys.
+/// goes with what was written since the last call; after a merge also with the number of keys. In a backup all is read anew
+/// if its store was opened again meanwhile.
 ///
 /// @param db   the store; not NULL
 /// @param err  receives the reason of a failure; may be NULL

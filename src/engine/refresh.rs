@@ -80,6 +80,14 @@ fn holds<F: File>(segment: &Segment<F>, entry: &SegmentEntry) -> Result<bool> {
     }
 }
 
+/// Whether what is known of the segments of `held` still holds. It does not if the log has another history. A store that
+/// lost a tail to a power cut goes on with its history, since nobody can have read what was lost there, but a backup may
+/// have it: the next one is of the shorter log.
+fn goes_on(manifest: &Manifest, held: &Manifest) -> bool {
+    let may_be_shorter = manifest.backup && manifest.generation != held.generation;
+    manifest.history == held.history && !may_be_shorter
+}
+
 /// See [`Db::refresh`](super::Db::refresh).
 pub(super) fn refresh<E: Env>(store: &Arc<Inner<E>>) -> Result<()> {
     store.check_process()?;
@@ -135,7 +143,7 @@ impl<E: Env> Inner<E> {
     /// The manifest in force and its segments, of which those that a failed refresh left `unfinished` are new again.
     fn look(&self, unfinished: &HashSet<SegmentSlot>) -> Result<(Manifest, Vec<Found<FileOf<E>>>)> {
         let first = manifest_file::load(&self.dir)?.ok_or_else(|| self.replaced("there is none any more"))?;
-        let (view, history) = (self.view.load(), self.manifest.lock().history);
+        let (view, held) = (self.view.load(), self.manifest.lock().clone());
         let known: HashMap<_, _> = view
             .segments()
             .filter(|segment| !unfinished.contains(&segment.slot))
@@ -146,7 +154,7 @@ impl<E: Env> Inner<E> {
                 return Err(self.replaced("there is another one now"));
             }
             let open = |&entry: &SegmentEntry| match known.get(&entry.uid) {
-                Some(&segment) if manifest.history == history && holds(segment, &entry)? => {
+                Some(&segment) if goes_on(manifest, &held) && holds(segment, &entry)? => {
                     Ok((entry, Ok(segment.clone())))
                 }
                 _ => Ok((entry, Err(open_segment(&self.dir, &entry, false)?))),

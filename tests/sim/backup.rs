@@ -611,3 +611,35 @@ fn a_backup_cut_off_after_a_crash_of_the_store_leaves_the_earlier_one_whole() {
         judge(&image, Some(&before), &state).unwrap_or_else(|err| panic!("operation {at}: {err}"));
     }
 }
+
+#[test]
+fn a_reader_of_a_backup_follows_it_back_when_its_store_has_lost_what_the_backup_had() {
+    let sim = machine(3);
+    let (db, mut state) = filled(&sim, 6);
+    let mut synced = empty();
+    // The second marks the first as durable, so that what they are in is kept; the third is lost.
+    for number in 6..9 {
+        synced.clone_from(&state);
+        let write = Write::Put(if number == 8 { 3 } else { 4 }, number);
+        perform(&db, &write).expect("a put");
+        apply(&mut state, &write);
+        if number < 8 {
+            db.sync().expect("a sync");
+        }
+    }
+    backup(&db);
+    let reader = open_backup(&sim, true).expect("a reader");
+    assert_eq!(observe(&reader), Ok(state));
+    // The store's machine loses power, the reader's does not.
+    let (image, mut state) = (sim.crash(sim.op_count(), Survival::SyncedOnly), synced);
+    let db = open(&image, &options(SyncMode::None)).expect("an open");
+    assert_eq!(observe(&db), Ok(state.clone()));
+    put_more(&db, &mut state, 20..21);
+    backup(&db);
+    assert_eq!(held(&image), Ok(state.clone()));
+    let (before, after) = (sim.contents(TO), image.contents(TO));
+    before.keys().for_each(|name| sim.remove_file(TO, name));
+    after.iter().for_each(|(name, bytes)| sim.write_file(TO, name, bytes));
+    reader.refresh().expect("a refresh");
+    assert_eq!(observe(&reader), Ok(state));
+}
