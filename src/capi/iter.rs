@@ -138,17 +138,18 @@ pub unsafe extern "C" fn bitcask_iter_next_many(
                 return Err(Error::Invalid(format!("buf is NULL but cap is {cap}")));
             }
             let (mut entries, mut used, mut refused) = (0usize, 0usize, 0usize);
-            let more = scan.take_while(|key, value| {
-                let needed = 8 + key.len() + value.len();
+            let more = scan.take_while(|entry| {
+                let [first, second] = entry.pieces();
+                let needed = 8 + first.len() + second.len();
                 if needed > cap - used {
                     refused = needed;
                     return false;
                 }
                 // `needed` bytes can be written there. It is no slice, because the caller need not have initialised it.
                 let to = buf.cast::<u8>().add(used);
-                to.cast::<[[u8; 4]; 2]>().write([length(key), length(value)]);
-                ptr::copy_nonoverlapping(key.as_ptr(), to.add(8), key.len());
-                ptr::copy_nonoverlapping(value.as_ptr(), to.add(8 + key.len()), value.len());
+                to.cast::<[[u8; 4]; 2]>().write([length(entry.key()), length(entry.value())]);
+                ptr::copy_nonoverlapping(first.as_ptr(), to.add(8), first.len());
+                ptr::copy_nonoverlapping(second.as_ptr(), to.add(8 + first.len()), second.len());
                 (entries, used) = (entries + 1, used + needed);
                 true
             })?;

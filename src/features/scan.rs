@@ -65,6 +65,35 @@ pub struct Scan<E: Env> {
     raw: Option<Scratch>,
 }
 
+/// A key and its value, as [`Scan::take_while`] hands them out.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'s> {
+    key_len: usize,
+    /// Behind one another, where they lie so in the first of these alone.
+    pieces: [&'s [u8]; 2],
+}
+
+impl<'s> Entry<'s> {
+    /// The key.
+    #[inline]
+    pub fn key(&self) -> &'s [u8] {
+        &self.pieces[0][..self.key_len]
+    }
+
+    /// The value.
+    #[inline]
+    pub fn value(&self) -> &'s [u8] {
+        let [first, second] = self.pieces;
+        if first.len() > self.key_len { &first[self.key_len..] } else { second }
+    }
+
+    /// The key's bytes and behind them the value's, in as few pieces as there are.
+    #[inline]
+    pub fn pieces(&self) -> [&'s [u8]; 2] {
+        self.pieces
+    }
+}
+
 /// Where the runs stand.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stand {
@@ -199,11 +228,11 @@ impl<E: Env> Scan<E> {
 
     /// Key and value of the next record of the stretch.
     #[inline]
-    fn next_plain(&self) -> Option<(&[u8], &[u8])> {
+    fn next_plain(&self) -> Option<Entry<'_>> {
         let plain = self.stretch.get(self.stretch_next).filter(|_| !self.comes_again)?;
         let len = u64::from(plain.key_len) + u64::from(plain.value_len);
         let bytes = self.snapshot.mapped(self.stretch_rank, plain.key_at(), len)?;
-        bytes.split_at_checked(plain.key_len as usize)
+        Some(Entry { key_len: plain.key_len as usize, pieces: [bytes, &[]] })
     }
 
     /// The record of the stretch that was come to last, if it was one.
@@ -217,13 +246,13 @@ impl<E: Env> Scan<E> {
     ///
     /// # Errors
     /// As [`Scan::advance`], for the first key; what is wrong with a later one is answered by the next call.
-    pub fn take_while(&mut self, mut take: impl FnMut(&[u8], &[u8]) -> bool) -> Result<bool> {
+    pub fn take_while(&mut self, mut take: impl FnMut(Entry<'_>) -> bool) -> Result<bool> {
         self.is_shown = false;
         self.snapshot.check_open()?;
         let mut taken = false;
         loop {
-            while let Some((key, value)) = self.next_plain() {
-                if !take(key, value) {
+            while let Some(entry) = self.next_plain() {
+                if !take(entry) {
                     return Ok(true);
                 }
                 self.stretch_next += 1;
@@ -232,9 +261,7 @@ impl<E: Env> Scan<E> {
             match self.step() {
                 Ok(false) => return Ok(false),
                 Err(err) if !taken => return Err(err),
-                Ok(true) if self.key().zip(self.value()).is_some_and(|(key, value)| take(key, value)) => {
-                    taken = true
-                }
+                Ok(true) if self.entry().is_some_and(&mut take) => taken = true,
                 Ok(true) | Err(_) => {
                     (self.comes_again, self.is_shown) = (self.has_come, false);
                     return Ok(true);
@@ -294,6 +321,11 @@ impl<E: Env> Scan<E> {
             ValueAt::Buf(range) => self.buf.get(range.clone()),
             ValueAt::Raw => self.raw.as_ref().map(|raw| &raw[..]),
         }
+    }
+
+    fn entry(&self) -> Option<Entry<'_>> {
+        let (key, value) = self.key().zip(self.value())?;
+        Some(Entry { key_len: key.len(), pieces: [key, value] })
     }
 
     /// Has the snapshot's store refuse all writes from now on.

@@ -24,7 +24,8 @@ pub struct RecordWalk<F: File> {
     header: RecordHeader,
     key: Vec<u8>,
     prefix: u128,
-    /// From here on nothing was announced to the device; how much is next.
+    /// Having come to `due`, the walk announces more to the device. Up to `announced` it has; how much is next.
+    due: u64,
     announced: u64,
     announce_bytes: u64,
 }
@@ -81,8 +82,8 @@ impl<F: File> RecordWalk<F> {
     pub fn new(segment: &Arc<Segment<F>>, offset: u64) -> Option<Self> {
         let (segment, announce_bytes) = (segment.clone(), ANNOUNCED_BYTES);
         let header = RecordHeader::default();
-        let mut walk =
-            RecordWalk { segment, offset, header, key: Vec::new(), prefix: 0, announced: 0, announce_bytes };
+        let (key, prefix, due, announced) = (Vec::new(), 0, 0, 0);
+        let mut walk = RecordWalk { segment, offset, header, key, prefix, due, announced, announce_bytes };
         let is_there = walk.load(offset, true) == Ok(WalkStep::Record);
         is_there.then_some(walk)
     }
@@ -131,7 +132,7 @@ impl<F: File> RecordWalk<F> {
             self.key.clear();
             self.key.extend_from_slice(key);
             (self.offset, self.header, self.prefix) = (offset, header, prefix);
-            if offset >= self.announced {
+            if offset >= self.due {
                 self.announce();
             }
             return Ok(WalkStep::Record);
@@ -144,7 +145,7 @@ impl<F: File> RecordWalk<F> {
     pub fn stretch(&mut self, bound: u128, most: usize, out: &mut Vec<PlainRecord>) {
         let segment = &*self.segment;
         let mut offset = self.offset + self.header.record_len();
-        let left = segment.readable_len().min(self.announced).saturating_sub(offset);
+        let left = segment.readable_len().min(self.due).saturating_sub(offset);
         let Some(mut rest) = segment.mapped(offset, left.min(STRETCH_BYTES)) else { return };
         let (mut passed, mut prefix, mut last) = (&self.key[..], self.prefix, None);
         while out.len() < most {
@@ -226,9 +227,10 @@ impl<F: File> RecordWalk<F> {
     /// Tells the device what the walk will read next: the longer it has gone on, the more.
     #[cold]
     fn announce(&mut self) {
-        let left = self.segment.readable_len().saturating_sub(self.offset);
-        self.segment.announce(self.offset, left.min(self.announce_bytes));
-        self.announced = self.offset + self.announce_bytes / 2;
+        let from = self.announced.max(self.offset);
+        let to = self.segment.readable_len().min(self.offset + self.announce_bytes);
+        self.segment.announce(from, to.saturating_sub(from));
+        (self.due, self.announced) = (self.offset + self.announce_bytes / 2, to);
         self.announce_bytes = (2 * self.announce_bytes).min(MOST_ANNOUNCED_BYTES);
     }
 }

@@ -52,10 +52,10 @@ fn persisted(snapshot: &Arc<Snapshot<Sim>>, options: &ScanOptions<'_>, together:
     loop {
         let more = if together {
             let mut count = 0;
-            scan.take_while(|key, value| {
+            scan.take_while(|entry| {
                 count += 1;
                 if count < 5 {
-                    found.push((key.to_vec(), value.to_vec()));
+                    found.push((entry.key().to_vec(), entry.value().to_vec()));
                 }
                 count < 5
             })
@@ -77,10 +77,12 @@ fn taken_together(scan: &mut Scan<Sim>, most: usize, rng: &mut Rng) -> Rows {
     let mut found = Vec::new();
     loop {
         let until = most.min(found.len() + 1 + rng.below(50));
-        let more = scan.take_while(|key, value| {
+        let more = scan.take_while(|entry| {
             let takes = found.len() < until;
             if takes {
-                found.push((key.to_vec(), value.to_vec()));
+                let [first, second] = entry.pieces();
+                assert_eq!([first, second].concat(), [entry.key(), entry.value()].concat());
+                found.push((entry.key().to_vec(), entry.value().to_vec()));
             }
             takes
         });
@@ -279,8 +281,8 @@ fn a_walk_from_record_to_record_finds_all_but_what_is_damaged() {
         let (mut found, mut errors) = (Vec::new(), 0);
         loop {
             let step = if together {
-                scan.take_while(|key, _| {
-                    found.push(key.to_vec());
+                scan.take_while(|entry| {
+                    found.push(entry.key().to_vec());
                     true
                 })
             } else {
@@ -412,9 +414,11 @@ fn walks_and_snapshots_go_on_over_hints_that_turn_out_damaged() {
     }
     db.step_log_thread().expect("jobs");
     let damage = || {
-        let hints: Vec<_> = sim.files(DIR).into_iter().filter(|(name, _)| name.ends_with(".hint")).collect();
-        hints.iter().for_each(|(name, _)| {
-            (3_000..20_000).step_by(2_000).for_each(|at| sim.corrupt(DIR, name, at, 1))
+        // A short one has its filter there, which no walk reads.
+        let long = |(name, len): &(String, u64)| name.ends_with(".hint") && *len > 6_000;
+        let hints: Vec<_> = sim.files(DIR).into_iter().filter(long).collect();
+        hints.iter().for_each(|(name, len)| {
+            (3_000..20_000.min(*len)).step_by(2_000).for_each(|at| sim.corrupt(DIR, name, at, 1))
         });
         hints.len() as u64
     };
@@ -433,12 +437,19 @@ fn walks_and_snapshots_go_on_over_hints_that_turn_out_damaged() {
             assert!(hints > 1);
             found.extend(taken(&mut scan, usize::MAX));
             assert!(found == expected(&model, &options), "{options:?}, merged: {merged}");
-            let met = db.stats().expect("stats").damaged_hints;
-            assert_eq!(met, known + hints, "each is met once");
-            // Who comes later does not meet it again.
-            let mut scan = Scan::new(Arc::new(db.snapshot().expect("a snapshot")), &options).expect("a scan");
-            assert!(taken(&mut scan, usize::MAX) == expected(&model, &options));
-            assert_eq!(db.stats().expect("stats").damaged_hints, met);
+            // A walk from record to record has left a hint behind. Whoever comes later meets what it did not, and nobody
+            // meets one twice.
+            let met = db.stats().expect("stats").damaged_hints - known;
+            assert!(
+                met > 0 && hints - met <= u64::from(merged && !reverse && before > 0),
+                "{met} of {hints}"
+            );
+            for _ in 0..2 {
+                let snapshot = Arc::new(db.snapshot().expect("a snapshot"));
+                let mut scan = Scan::new(snapshot, &options).expect("a scan");
+                assert!(taken(&mut scan, usize::MAX) == expected(&model, &options));
+                assert_eq!(db.stats().expect("stats").damaged_hints, known + hints);
+            }
         }
         db.step_merge_thread().expect("hints");
         let snapshot = db.snapshot().expect("a snapshot");
