@@ -22,6 +22,7 @@ use crate::keydir::Digest;
 use crate::keydir::location::SegmentSlot;
 use crate::segment::hint_reader::Hint;
 use crate::segment::hint_writer::HintId;
+use crate::segment::record_walk::PlainRecord;
 use crate::segment::run_cursor::{Direction, Link, RunCursor, SortedRun, Start};
 use crate::segment::view::{HintState, Segment, View};
 use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
@@ -267,6 +268,18 @@ impl<E: Env> Snapshot<E> {
     #[inline]
     pub(crate) fn mapped(&self, rank: usize, offset: u64, len: u64) -> Option<&[u8]> {
         self.segment(rank).mapped(offset, len)
+    }
+
+    /// Tells the processor that these bytes of a segment will be read.
+    #[inline]
+    pub(crate) fn prefetch(&self, rank: usize, offset: u64, len: u64) {
+        self.segment(rank).prefetch(offset, len);
+    }
+
+    /// The key of a record of so many bytes, if it is sound.
+    #[inline]
+    pub(crate) fn plain_key(&self, plain: &PlainRecord, len: u64) -> Option<&[u8]> {
+        plain.key_in(self.segment(plain.rank), len)
     }
 
     /// Where the snapshot's part of the segment at this place ends.

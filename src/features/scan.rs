@@ -3,6 +3,8 @@
 //! The runs of all segments are merged, and of each key the newest record decides. Forward it comes first, and the scan
 //! shows it where the runs stand; backwards it comes last, and the runs are past it when it is known.
 
+mod gather;
+
 use crate::engine::{Change, Found, Snapshot};
 use crate::error::{Error, Result};
 use crate::format::compressed::Scratch;
@@ -12,6 +14,7 @@ use crate::segment::merged_runs::MergedRuns;
 use crate::segment::record_walk::PlainRecord;
 use crate::segment::run_cursor::{Direction, Start};
 use crate::sync::Arc;
+use gather::Expected;
 use std::ops::Range;
 
 /// The most records of a stretch.
@@ -50,10 +53,10 @@ pub struct Scan<E: Env> {
     is_shown: bool,
     /// Whether the next step comes to that key again.
     comes_again: bool,
-    /// Records behind that of the runs were, forward, which the runs have moved over already; the place in the log of
-    /// their segment, how many were come to, and how many are taken next time.
+    /// Records behind that of the runs were, forward, which the runs have moved over already; what their entries say, how
+    /// many were come to, and how many are taken next time.
     stretch: Vec<PlainRecord>,
-    stretch_rank: usize,
+    expected: Vec<Expected>,
     stretch_next: usize,
     stretch_len: usize,
     /// Backwards: the key that was come to last, its record, and room for the next key.
@@ -163,7 +166,7 @@ impl<E: Env> Scan<E> {
             is_shown: false,
             comes_again: false,
             stretch: Vec::new(),
-            stretch_rank: 0,
+            expected: Vec::new(),
             stretch_next: 0,
             stretch_len: 1,
             key: Vec::new(),
@@ -219,9 +222,15 @@ impl<E: Env> Scan<E> {
     fn begins_stretch(&mut self) -> bool {
         self.stretch.clear();
         self.stretch_next = 0;
-        let Some((rank, _)) = self.runs.walk().filter(|_| self.stand == Stand::Record) else { return false };
-        self.runs.stretch(self.upper.as_deref(), self.stretch_len, &mut self.stretch);
-        (self.stretch_rank, self.stretch_len) = (rank, (2 * self.stretch_len).min(MOST_STRETCHED));
+        if self.stand != Stand::Record || self.keys_only {
+            return false;
+        }
+        if self.runs.walk().is_some() {
+            self.runs.stretch(self.upper.as_deref(), self.stretch_len, &mut self.stretch);
+        } else {
+            self.gather(self.stretch_len);
+        }
+        self.stretch_len = (2 * self.stretch_len).min(MOST_STRETCHED);
         self.stretch_next = usize::from(!self.stretch.is_empty());
         self.stretch_next > 0
     }
@@ -231,7 +240,7 @@ impl<E: Env> Scan<E> {
     fn next_plain(&self) -> Option<Entry<'_>> {
         let plain = self.stretch.get(self.stretch_next).filter(|_| !self.comes_again)?;
         let len = u64::from(plain.key_len) + u64::from(plain.value_len);
-        let bytes = self.snapshot.mapped(self.stretch_rank, plain.key_at(), len)?;
+        let bytes = self.snapshot.mapped(plain.rank, plain.key_at(), len)?;
         Some(Entry { key_len: plain.key_len as usize, pieces: [bytes, &[]] })
     }
 
@@ -297,9 +306,7 @@ impl<E: Env> Scan<E> {
         match self.direction {
             _ if !self.is_shown => None,
             Direction::Forward => match self.plain() {
-                Some(plain) => {
-                    self.snapshot.mapped(self.stretch_rank, plain.key_at(), u64::from(plain.key_len))
-                }
+                Some(plain) => self.snapshot.mapped(plain.rank, plain.key_at(), u64::from(plain.key_len)),
                 None => Some(self.runs.entry()?.1.key),
             },
             Direction::Reverse => Some(&self.key),
@@ -313,7 +320,7 @@ impl<E: Env> Scan<E> {
             return None;
         }
         if let Some(plain) = self.plain() {
-            return self.snapshot.mapped(self.stretch_rank, plain.value_at(), u64::from(plain.value_len));
+            return self.snapshot.mapped(plain.rank, plain.value_at(), u64::from(plain.value_len));
         }
         match &self.value {
             _ if self.keys_only => Some(&[]),
@@ -357,7 +364,7 @@ impl<E: Env> Scan<E> {
         match self.direction {
             _ if !self.is_shown => None,
             Direction::Forward => match self.plain() {
-                Some(plain) => Some(Found::new(self.stretch_rank, &plain.entry(self.key()?))),
+                Some(plain) => Some(Found::new(plain.rank, &plain.entry(self.key()?))),
                 None => self.runs.entry().map(|(rank, entry)| Found::new(rank, &entry)),
             },
             Direction::Reverse => self.found,

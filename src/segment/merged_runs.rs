@@ -118,8 +118,9 @@ impl<F: File> MergedRuns<F> {
     /// [`RecordWalk::stretch`] has it, and the keys are less than `upper`.
     pub fn stretch(&mut self, upper: Option<&[u8]>, most: usize, out: &mut Vec<PlainRecord>) {
         let Some(winner) = self.matches.first_mut() else { return };
+        let rank = self.cursors[winner.cursor].rank();
         let Some(walk) = self.cursors[winner.cursor].walk_mut() else { return };
-        walk.stretch(self.runner_up.min(upper.map_or(u128::MAX, first_bytes)), most, out);
+        walk.stretch(rank, self.runner_up.min(upper.map_or(u128::MAX, first_bytes)), most, out);
         winner.prefix = walk.prefix();
     }
 

@@ -33,6 +33,8 @@ pub struct RecordWalk<F: File> {
 /// A record that was verified as a whole. Its value is neither compressed nor does it expire.
 #[derive(Clone, Copy, Debug)]
 pub struct PlainRecord {
+    /// The place of its segment in the log.
+    pub rank: usize,
     /// Where it begins in the segment.
     pub offset: u64,
     /// Its version.
@@ -50,6 +52,24 @@ impl PlainRecord {
     pub fn entry<'k>(&self, key: &'k [u8]) -> HintEntry<'k> {
         let PlainRecord { offset, version, flags, value_len, .. } = *self;
         HintEntry { offset, flags, value_len, version, deadline: None, key }
+    }
+
+    /// Its key, if the record in `segment`, of so many bytes, is just this and sound.
+    #[inline]
+    pub fn key_in<'s, F: File>(&self, segment: &'s Segment<F>, len: u64) -> Option<&'s [u8]> {
+        let record = segment.mapped(self.offset, len)?;
+        let header = RecordHeader::decode(record)?;
+        let is_it = header.key_len == self.key_len
+            && header.value_len == self.value_len
+            && header.version == self.version
+            && header.flags.without(Flags::BATCH_CONTINUES) == self.flags
+            && header.deadline.is_none();
+        let (key_at, value_at) = (header.header_len(), header.value_at());
+        let key = record.get(key_at..value_at).filter(|_| is_it)?;
+        let value = record.get(value_at..value_at + header.value_len as usize)?;
+        let is_sound =
+            header.verify(record, key, segment.uid, self.offset) && crc32c(value) == header.value_crc;
+        is_sound.then_some(key)
     }
 
     /// Where its key begins in the segment.
@@ -142,7 +162,7 @@ impl<F: File> RecordWalk<F> {
     /// Moves over the next records, and appends them to `out` until that holds `most`, as long as they are plain, sound and
     /// in order, and the first bytes of their keys are less than `bound`. What comes then is left to
     /// [`RecordWalk::advance`], which costs several times as much a record.
-    pub fn stretch(&mut self, bound: u128, most: usize, out: &mut Vec<PlainRecord>) {
+    pub fn stretch(&mut self, rank: usize, bound: u128, most: usize, out: &mut Vec<PlainRecord>) {
         let segment = &*self.segment;
         let mut offset = self.offset + self.header.record_len();
         let left = segment.readable_len().min(self.due).saturating_sub(offset);
@@ -169,7 +189,7 @@ impl<F: File> RecordWalk<F> {
                 break;
             }
             let RecordHeader { version, flags, key_len, value_len, .. } = header;
-            out.push(PlainRecord { offset, version, flags, key_len, value_len });
+            out.push(PlainRecord { rank, offset, version, flags, key_len, value_len });
             (passed, prefix, last) = (key, first_bytes, Some((offset, header)));
             (rest, offset) = (behind, offset + len);
         }
