@@ -59,7 +59,7 @@ pub struct Scan<E: Env> {
     expected: Vec<Expected>,
     stretch_next: usize,
     stretch_len: usize,
-    /// Backwards: the key that was come to last, its record, and room for the next key.
+    /// Forward: the key before the stretch. Backwards: that which was come to last, its record, and room for the next key.
     key: Vec<u8>,
     found: Option<Found>,
     next_key: Vec<u8>,

@@ -8,7 +8,7 @@ use crate::format::hint::HintEntry;
 use crate::io::env::File;
 
 /// What a processor fetches at a time.
-const LINE_BYTES: u64 = 64;
+pub const LINE_BYTES: u64 = 64;
 /// The most records that are asked for at a time. A walk begins with one, for short scans.
 const BATCH: usize = 16;
 

@@ -7,11 +7,10 @@ use super::{Place, Scan, Stand};
 use crate::error::Result;
 use crate::format::record::Flags;
 use crate::io::env::Env;
+use crate::segment::lookahead::LINE_BYTES;
 use crate::segment::record_walk::PlainRecord;
 use crate::segment::runs::first_bytes;
 
-/// What a processor fetches at a time.
-const LINE_BYTES: u64 = 64;
 /// Behind how many first lines of records come the rest of the lines: the page is looked up by then.
 const LAG: usize = 3;
 
