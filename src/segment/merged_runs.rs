@@ -6,7 +6,7 @@
 
 use super::record_walk::{PlainRecord, RecordWalk};
 use super::run_cursor::{Direction, Link, RunCursor, Start};
-use super::runs::first_bytes;
+use super::runs::{FIRST_BYTES, first_bytes};
 use crate::error::Result;
 use crate::format::hint::HintEntry;
 use crate::io::env::File;
@@ -125,9 +125,19 @@ impl<F: File> MergedRuns<F> {
     }
 
     fn pass_all(&mut self) -> Result<()> {
+        let (prefix, key) = (self.prefix(), self.entry().map_or(&[][..], |(_, entry)| entry.key));
+        let len = key.len();
+        if len <= FIRST_BYTES {
+            // With its length these are the key.
+            loop {
+                self.advance()?;
+                if self.prefix() != prefix || self.entry().is_none_or(|(_, entry)| entry.key.len() != len) {
+                    return Ok(());
+                }
+            }
+        }
         let mut passed = std::mem::take(&mut self.passed);
         passed.clear();
-        let prefix = self.prefix();
         passed.extend_from_slice(self.entry().map_or(&[], |(_, entry)| entry.key));
         let outcome = loop {
             match self.advance() {

@@ -96,6 +96,9 @@ pub fn prefix(key: &[u8]) -> u64 {
     u64::from_be_bytes(padded(key))
 }
 
+/// How many bytes of a key [`first_bytes`] has.
+pub const FIRST_BYTES: usize = size_of::<u128>();
+
 /// The first sixteen bytes likewise.
 #[inline]
 pub fn first_bytes(key: &[u8]) -> u128 {
