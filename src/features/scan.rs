@@ -14,7 +14,7 @@ use crate::segment::merged_runs::MergedRuns;
 use crate::segment::record_walk::PlainRecord;
 use crate::segment::run_cursor::{Direction, Start};
 use crate::sync::Arc;
-use gather::Expected;
+use gather::{Gatherer, Stop};
 use std::ops::Range;
 
 /// The most records of a stretch.
@@ -53,13 +53,13 @@ pub struct Scan<E: Env> {
     is_shown: bool,
     /// Whether the next step comes to that key again.
     comes_again: bool,
-    /// Records behind that of the runs were, forward, which the runs have moved over already; what their entries say, how
-    /// many were come to, and how many are taken next time.
+    /// Records behind that of the runs were, forward, which the runs have moved over already; who gathers them, how many
+    /// were come to, and how many are taken next time.
     stretch: Vec<PlainRecord>,
-    expected: Vec<Expected>,
+    gatherer: Gatherer,
     stretch_next: usize,
     stretch_len: usize,
-    /// Forward: the key before the stretch. Backwards: that which was come to last, its record, and room for the next key.
+    /// Backwards: the key that was come to last, its record, and room for the next key.
     key: Vec<u8>,
     found: Option<Found>,
     next_key: Vec<u8>,
@@ -166,7 +166,7 @@ impl<E: Env> Scan<E> {
             is_shown: false,
             comes_again: false,
             stretch: Vec::new(),
-            expected: Vec::new(),
+            gatherer: Gatherer::default(),
             stretch_next: 0,
             stretch_len: 1,
             key: Vec::new(),
@@ -228,7 +228,14 @@ impl<E: Env> Scan<E> {
         if self.runs.walk().is_some() {
             self.runs.stretch(self.upper.as_deref(), self.stretch_len, &mut self.stretch);
         } else {
-            self.gather(self.stretch_len);
+            let (upper, most) = (self.upper.as_deref(), self.stretch_len);
+            let stop = self.gatherer.gather(&self.snapshot, &mut self.runs, upper, most, &mut self.stretch);
+            (self.stand, self.place) = match stop {
+                Stop::Last => (Stand::Record, Place::End),
+                Stop::Next => (Stand::Next, Place::End),
+                Stop::At(key) => (Stand::Nowhere, Place::At(key)),
+                Stop::Beyond(key) => (Stand::Nowhere, Place::Beyond(key)),
+            };
         }
         self.stretch_len = (2 * self.stretch_len).min(MOST_STRETCHED);
         self.stretch_next = usize::from(!self.stretch.is_empty());
