@@ -71,7 +71,7 @@ fn play(run: &mut Run, steps: &[Step], rng: &mut Rng, compressing: &mut Rng) -> 
 #[test]
 fn after_a_crash_at_any_operation_the_state_is_a_prefix_no_shorter_than_the_last_sync() {
     let first = setting("BITCASK_CRASH_FIRST_SEED", 1);
-    let seeds = setting("BITCASK_CRASH_SEEDS", 40);
+    let seeds = setting("BITCASK_CRASH_SEEDS", 60);
     let cases: u64 = (first..first + seeds).map(|seed| record(seed).crash_everywhere(seed)).sum();
     println!("{cases} crash cases, 0 violations");
     assert!(cases > seeds * STEPS as u64, "only {cases} cases ran");

@@ -249,7 +249,7 @@ fn index(at: u64) -> usize {
 /// or gone.
 #[test]
 fn whatever_is_intact_among_many_damages_is_salvaged() {
-    let cases = setting("BITCASK_REPAIR_CASES", 600);
+    let cases = setting("BITCASK_REPAIR_CASES", 1500);
     let mut kinds = [0u64; 6];
     for seed in first_seed()..first_seed() + cases {
         let mut rng = Rng::derive(&[seed, 43]);
