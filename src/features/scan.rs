@@ -269,6 +269,7 @@ impl<E: Env> Scan<E> {
         loop {
             while let Some(entry) = self.next_plain() {
                 if !take(entry) {
+                    self.is_shown = false;
                     return Ok(true);
                 }
                 self.stretch_next += 1;

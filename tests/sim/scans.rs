@@ -86,6 +86,7 @@ fn taken_together(scan: &mut Scan<Sim>, most: usize, rng: &mut Rng) -> Rows {
             }
             takes
         });
+        assert!(scan.key().is_none() && scan.value().is_none(), "there is nothing to show");
         if !more.expect("a sound store") || found.len() == most {
             return found;
         }
