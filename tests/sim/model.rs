@@ -6,7 +6,7 @@
 use crate::support;
 use crate::support::feeds::{Contents, Owned, alive, contents_of, pull, take_over};
 use crate::support::{open, setting};
-use bitcask::engine::{Db, Expiry, Feed, Outcome, WriteOptions};
+use bitcask::engine::{Db, Expiry, Feed, Outcome, Snapshot, WriteOptions};
 use bitcask::features::batch::Batch;
 use bitcask::features::expiry::Ttl;
 use bitcask::features::repair::repair;
@@ -100,6 +100,10 @@ enum Operation {
     OpenReader,
     Refresh,
     ReadOn,
+    /// Takes a snapshot, which stays.
+    Hold,
+    /// Compares that with what there was then.
+    LookAtHeld,
     /// By the writer, or by the reader that stays.
     Backup(bool),
     Verify,
@@ -186,6 +190,8 @@ fn operation() -> impl Strategy<Value = Operation> {
         3 => applied.prop_map(Operation::Apply),
         5 => Just(Operation::Refresh),
         2 => Just(Operation::ReadOn),
+        2 => Just(Operation::Hold),
+        3 => Just(Operation::LookAtHeld),
         2 => proptest::bool::weighted(0.3).prop_map(Operation::Backup),
         2 => Just(Operation::Verify),
         1 => Just(Operation::Repair),
@@ -282,10 +288,10 @@ fn failed(err: bitcask::Error) -> TestCaseError {
     TestCaseError::fail(err.to_string())
 }
 
-/// A walk through all keys in one direction.
-fn walked(db: &Db<Sim>, reverse: bool) -> bitcask::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+/// A walk through all keys of a snapshot in one direction.
+fn walked(snapshot: &Arc<Snapshot<Sim>>, reverse: bool) -> bitcask::Result<Vec<(Vec<u8>, Vec<u8>)>> {
     let options = ScanOptions { reverse, ..ScanOptions::default() };
-    let mut scan = Scan::new(Arc::new(db.snapshot()?), &options)?;
+    let mut scan = Scan::new(snapshot.clone(), &options)?;
     let mut found = Vec::new();
     while scan.advance()? {
         found.extend(scan.key().zip(scan.value()).map(|(key, value)| (key.to_vec(), value.to_vec())));
@@ -302,8 +308,14 @@ fn compare(db: &Db<Sim>, model: &Model) -> Result<(), TestCaseError> {
         let exists = db.exists(&key).map_err(failed)?;
         check(exists == model.contains_key(&key), || format!("exists of key {number} says {exists}"))?;
     }
+    compare_walks(&Arc::new(db.snapshot().map_err(failed)?), model)?;
+    let count = db.count().map_err(failed)?;
+    model.check_count(count)
+}
+
+fn compare_walks(snapshot: &Arc<Snapshot<Sim>>, model: &Model) -> Result<(), TestCaseError> {
     for reverse in [false, true] {
-        let mut found = walked(db, reverse).map_err(failed)?;
+        let mut found = walked(snapshot, reverse).map_err(failed)?;
         if reverse {
             found.reverse();
         }
@@ -312,8 +324,17 @@ fn compare(db: &Db<Sim>, model: &Model) -> Result<(), TestCaseError> {
             format!("another walk, reverse: {reverse}")
         })?;
     }
-    let count = db.count().map_err(failed)?;
-    model.check_count(count)
+    Ok(())
+}
+
+/// Compares a snapshot with what there was when it was taken, less what has expired since.
+fn compare_held(snapshot: &Arc<Snapshot<Sim>>, model: &Model) -> Result<(), TestCaseError> {
+    for number in 0..KEY_NUMBERS {
+        let key = key_bytes(number);
+        let found = snapshot.get(&key, <[u8]>::to_vec).map_err(failed)?;
+        check(found.as_ref() == model.get(&key), || format!("key {number} has another value in a snapshot"))?;
+    }
+    compare_walks(snapshot, model)
 }
 
 /// The version that a key is at, or one that it is not at.
@@ -503,10 +524,12 @@ fn run(sequence: &Sequence) -> Result<bool, TestCaseError> {
     // A reader that stays beside all that happens, and what it is to show.
     let mut reader: Option<(Db<Sim>, Model)> = None;
     let read_only = Options { read_only: true, ..options.clone() };
+    // A snapshot that stays as long as its handle.
+    let mut held: Option<(Arc<Snapshot<Sim>>, Model)> = None;
     for operation in &sequence.operations {
         let closes = matches!(operation, Operation::Kill | Operation::ReadOnly | Operation::Repair);
         if closes || matches!(operation, Operation::Reopen(..)) {
-            follower.feed = None;
+            (follower.feed, held) = (None, None);
         }
         match operation {
             Operation::Put(number, value) => {
@@ -599,9 +622,8 @@ fn run(sequence: &Sequence) -> Result<bool, TestCaseError> {
             Operation::PassTime => {
                 sim.advance_clock_ns(2 * SHORT_MS * 1_000_000);
                 model.pass_time();
-                if let Some((_, shown)) = &mut reader {
-                    shown.pass_time();
-                }
+                let shown = [reader.as_mut().map(|(_, shown)| shown), held.as_mut().map(|(_, shown)| shown)];
+                shown.into_iter().flatten().for_each(Model::pass_time);
             }
             Operation::DeleteRange(from, to) => {
                 let (lower, upper) = (&key_bytes(*from)[..], &key_bytes(*to)[..]);
@@ -676,6 +698,14 @@ fn run(sequence: &Sequence) -> Result<bool, TestCaseError> {
                     compare(reader, shown)?;
                 }
             }
+            Operation::Hold => {
+                held = Some((Arc::new(db.snapshot().map_err(failed)?), model.clone()));
+            }
+            Operation::LookAtHeld => {
+                if let Some((snapshot, shown)) = &held {
+                    compare_held(snapshot, shown)?;
+                }
+            }
             Operation::Verify => {
                 let found = verify(&sim, Path::new(support::DIR)).map_err(failed)?;
                 check(found.is_sound(), || found.to_json())?;
@@ -707,6 +737,9 @@ fn run(sequence: &Sequence) -> Result<bool, TestCaseError> {
         }
     }
     compare(&db, &model)?;
+    if let Some((snapshot, shown)) = held {
+        compare_held(&snapshot, &shown)?;
+    }
     follower.follow(&db, &model, sim.now_ns(), false)?;
     if let Some((reader, shown)) = reader {
         compare(&reader, &shown)?;
